@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from cuvee.configs.decontamination import Decontaminate
+from cuvee.configs.deduplication import Dedup
 from cuvee.configs.forms import Name, Part, PositiveCount, Share
 from cuvee.configs.list_rules import BadWordsRule, PiiRule, UrlRule
 from cuvee.configs.scores import Classifier, Ensemble, OnlyIf
@@ -55,41 +57,6 @@ class RuleUse(Part):
     sources: list[Name] | None = None
     only_if: OnlyIf | None = None
     limits: dict[str, float | None] = {}
-
-
-class BestScore(Part):
-    """Keep the copy with the highest value of a score column, such as `score_quality`."""
-
-    best: str
-
-
-class MinHash(Part):
-    """Near-duplicates: candidates by MinHash-LSH, removal by true Jaccard similarity.
-
-    5-grams in 14 bands of 8 rows are FineWeb's (datatrove, code); a candidate is removed when its
-    Jaccard similarity to the kept document is at least `verify` (0.8: Dolma 3, code).
-    """
-
-    ngram: int = Field(default=5, ge=1)  # words a shingle
-    bands: int = Field(default=14, ge=1)
-    rows: int = Field(default=8, ge=1)  # hash functions a band
-    verify: Share = 0.8
-    keep: Literal["longest", "newest", "first"] | BestScore = "longest"
-
-
-class Dedup(Part):
-    """Which duplicates are removed; `exact` compares texts with white space folded."""
-
-    exact: bool = True
-    minhash: MinHash | None = None
-
-
-class Decontaminate(Part):
-    """Benchmark items that must not be trained on: a document with any hit is dropped."""
-
-    benchmarks: list[str] = Field(min_length=1)
-    fields: dict[str, str] = {}  # benchmark, split, id, text -> the names in the file
-    ngram: int = Field(default=13, ge=1)  # words; GPT-3 and marin use 13
 
 
 class EditUse(Part):

@@ -8,13 +8,14 @@ xxh3_128 and its size; when and where it was written is no part of it.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Final
 
 import xxhash
 
 from cuvee.configs.errors import RecipeError, SourceError
+from cuvee.corpus.paths import SourceFile
 from cuvee.corpus.streams import open_source
 
 CHUNK_BYTES: Final = 2**20
@@ -111,3 +112,8 @@ def file_fingerprint(path_or_url: str | Path) -> str:
             f"{path_or_url} cannot be read: {error}.", do="Check the path and its permissions."
         ) from error
     return f"{digest.hexdigest()}-{n_bytes}"
+
+
+def files_print(files: Sequence[SourceFile]) -> str:
+    """Identify the names and contents of several files."""
+    return " ".join(f"{file.name}:{file_fingerprint(file.url)}" for file in files)

@@ -3,6 +3,8 @@
 from prefect import flow
 
 from cuvee.flows import curate_steps as steps
+from cuvee.flows.decontamination_steps import decontaminate
+from cuvee.flows.dedup_steps import deduplicate, sign
 from cuvee.flows.edit_steps import edit
 from cuvee.flows.list_rules import look_up
 from cuvee.flows.session import session
@@ -23,8 +25,8 @@ def curate(
         signals = steps.measure(engine, documents)
         scores = steps.score(engine, documents)
         lists = look_up(engine, documents, scores)
-        signatures = steps.sign(engine, documents)
+        signatures = sign(engine, documents)
         judged = steps.judge(engine, documents, signals, scores, lists)
-        copies = steps.deduplicate(engine, documents, signatures, judged)
-        hits = steps.decontaminate(engine, documents)
+        copies = deduplicate(engine, documents, signatures, judged)
+        hits = decontaminate(engine, documents)
         steps.conclude(engine, documents, judged, copies, hits)

@@ -4,31 +4,21 @@ Every function runs one step over all parts and returns the fingerprints of what
 part in the order of `documents.parts`, or one for all where the step must see all parts at once.
 """
 
-import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 
-from cuvee.configs.recipe import BestScore
-from cuvee.corpus.fingerprint import file_fingerprint
+from cuvee.corpus.fingerprint import file_fingerprint, files_print
 from cuvee.corpus.ingest import assign_parts, ingest_part
-from cuvee.corpus.paths import SourceFile, local_file, resolve
+from cuvee.corpus.paths import local_file, resolve
 from cuvee.corpus.whole import write_json
-from cuvee.filters.contamination import MIN_WORDS, build_index
-from cuvee.filters.minhash import MinHashParams
 from cuvee.filters.rules import RuleUse
 from cuvee.flows import curate_parts as work
 from cuvee.flows import score_steps
-from cuvee.flows.benchmarks import read_items
 from cuvee.flows.checks import step_names
-from cuvee.flows.deduplication import Survivors, exact_duplicates, near_duplicates
-from cuvee.flows.engine import Engine, Step, Unit
+from cuvee.flows.dedup_steps import duplicates_table
+from cuvee.flows.engine import UNICODE, Engine, Prints, Step, Unit
 from cuvee.flows.job import Documents, Job, Part
 from cuvee.flows.judging import Judgement, judge_part
 from cuvee.flows.list_parts import list_rules_of
-
-Prints = list[str]
-# What is a letter, a mark or a digit comes from Python's tables, so they are part of the identity.
-UNICODE = f"unicode {unicodedata.unidata_version}"
 
 
 def ingest(engine: Engine) -> Documents:
@@ -45,7 +35,7 @@ def ingest(engine: Engine) -> Documents:
             units.append(
                 Unit(
                     str(part),
-                    (_files_print(group), source.format, repr(sorted(fields.items()))),
+                    (files_print(group), source.format, repr(sorted(fields.items()))),
                     ingest_part,
                     (name, group, source.format, fields, *outputs),
                     outputs,
@@ -76,21 +66,6 @@ def measure(engine: Engine, documents: Documents) -> Prints:
         arguments = (job.table("documents", part), target, rule_sets)
         units.append(Unit(str(part), (print_,), work.measure_part, arguments, (target,)))
     return engine.run(Step("measure", 1, [UNICODE, *rule_sets]), units)
-
-
-def sign(engine: Engine, documents: Documents) -> Prints:
-    """Hash every document for deduplication: its whole text, and its bands."""
-    job, spec = engine.job, engine.job.recipe.curate.dedup.minhash
-    params = None
-    if spec is not None:
-        params = MinHashParams(spec.ngram, spec.bands, spec.rows)
-    units = []
-    for part, print_ in zip(documents.parts, documents.prints, strict=True):
-        target = job.table("signatures", part)
-        arguments = (job.table("documents", part), target, params)
-        units.append(Unit(str(part), (print_,), work.sign_part, arguments, (target,)))
-    shape = [UNICODE] if spec is None else [UNICODE, spec.ngram, spec.bands, spec.rows]
-    return engine.run(Step("sign", 1, shape), units)
 
 
 def score(engine: Engine, documents: Documents) -> Prints:
@@ -144,53 +119,6 @@ def judge(
     return engine.run(Step("judge", 2), units)
 
 
-def deduplicate(
-    engine: Engine, documents: Documents, signatures: Prints, judged: Prints
-) -> dict[str, str]:
-    """Find exact and near copies among what the rules kept; the fingerprint of each kind."""
-    job, dedup = engine.job, engine.job.recipe.curate.dedup
-    near = dedup.minhash
-    keep = "longest" if near is None else near.keep
-    ranked = [f"score_{ensemble.name}" for ensemble in job.recipe.curate.ensembles]
-    table = "ensembles" if isinstance(keep, BestScore) and keep.best in ranked else "scores"
-    survivors = Survivors(job.run / "tables", tuple(job.recipe.sources), keep, table)
-    reads = (*documents.prints, *signatures, *judged, repr(keep), repr(survivors.sources))
-    found: dict[str, str] = {}
-    if dedup.exact:
-        target = duplicates_table(job, "exact")
-        unit = Unit("all", reads, exact_duplicates, (survivors, target), (target,))
-        (found["exact"],) = engine.run(Step("exact", 1), [unit])
-    if near is not None:
-        target, exact = duplicates_table(job, "minhash"), None
-        if dedup.exact:
-            exact = duplicates_table(job, "exact")
-        work_ = (survivors, exact, near, target)
-        unit = Unit("all", (*reads, *found.values()), near_duplicates, work_, (target,))
-        (found["minhash"],) = engine.run(Step("minhash", 1, near.model_dump(mode="json")), [unit])
-    return found
-
-
-def decontaminate(engine: Engine, documents: Documents) -> Prints | None:
-    """Record every hit of a benchmark item; None where the recipe names no benchmarks."""
-    job, spec = engine.job, engine.job.recipe.curate.decontaminate
-    if spec is None:
-        return None
-    files = resolve(spec.benchmarks, [], job.base)
-    index = build_index(read_items(files, spec.fields), spec.ngram, min(MIN_WORDS, spec.ngram))
-    if index.unmatched:
-        engine.screen.say(
-            f"decontaminate: {index.unmatched:,} of {len(index.n_ngrams):,} items are shorter than "
-            f"{MIN_WORDS} words and match nothing"
-        )
-    reads, units = _files_print(files), []
-    for part, print_ in zip(documents.parts, documents.prints, strict=True):
-        target = job.table("contamination", part)
-        arguments = (job.table("documents", part), target, index)
-        units.append(Unit(str(part), (print_, reads), work.find_part, arguments, (target,)))
-    parameters = [UNICODE, spec.ngram, sorted(spec.fields.items())]
-    return engine.run(Step("decontaminate", 1, parameters), units)
-
-
 def conclude(
     engine: Engine,
     documents: Documents,
@@ -217,16 +145,6 @@ def conclude(
     return prints
 
 
-def duplicates_table(job: Job, kind: str) -> Path:
-    """Return where the duplicates of one kind are listed."""
-    return job.run / "tables" / "duplicates" / f"{kind}.parquet"
-
-
 def _applies(sources: Sequence[str] | None, part: Part) -> bool:
     """Say whether a rule for `sources` (None: all) is asked about a part."""
     return sources is None or part.source in sources
-
-
-def _files_print(files: Sequence[SourceFile]) -> str:
-    """Identify the contents of a part's files."""
-    return " ".join(f"{file.name}:{file_fingerprint(file.url)}" for file in files)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cuvee.configs.recipe import BestScore, MinHash
+from cuvee.configs.deduplication import BestScore, MinHash
 from cuvee.corpus.schemas import DUPLICATES
 from cuvee.corpus.whole import MAX_GROUP_ROWS, write_part
 from cuvee.filters.dedup import Buckets, resolve_minhash

@@ -13,8 +13,7 @@ from cuvee.corpus.schemas import EDITED, EDITS
 from cuvee.corpus.whole import part_writer
 from cuvee.filters import edits
 from cuvee.flows.curate_parts import Counts
-from cuvee.flows.curate_steps import UNICODE
-from cuvee.flows.engine import Engine, Step, Unit
+from cuvee.flows.engine import UNICODE, Engine, Step, Unit
 from cuvee.flows.job import Documents, Job, Part
 from cuvee.flows.partfiles import column, row_groups, texts_of
 

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +32,10 @@ from cuvee.corpus.records import Record, finish, finished
 from cuvee.flows.job import Job, alone
 from cuvee.flows.screen import Screen
 
+Prints = list[str]  # the fingerprints of what a step wrote, a unit each
+# What is a letter, a mark or a digit comes from Python's tables: part of the identity of a step
+# that reads text.
+UNICODE = f"unicode {unicodedata.unidata_version}"
 RETRIES = 2  # of a unit whose failure is not the user's: a lost disk or network comes back
 
 

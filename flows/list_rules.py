@@ -13,8 +13,7 @@ from cuvee.corpus.fingerprint import file_fingerprint
 from cuvee.corpus.paths import local_file
 from cuvee.filters.pii import KINDS
 from cuvee.filters.urls import url_lists
-from cuvee.flows.curate_steps import UNICODE, Prints
-from cuvee.flows.engine import Engine, Step, Unit
+from cuvee.flows.engine import UNICODE, Engine, Prints, Step, Unit
 from cuvee.flows.job import Documents
 from cuvee.flows.list_files import read_list
 from cuvee.flows.list_parts import Lists, look_up_part

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cuvee.configs.recipe import BestScore, MinHash
+from cuvee.configs.deduplication import BestScore, MinHash
 from cuvee.corpus.schemas import DOCUMENTS, JUDGED
 from cuvee.corpus.whole import write_part
 from cuvee.filters.minhash import MinHashParams
