@@ -189,7 +189,7 @@ def plan_stage(stage: Stage, packs: Mapping[str, Path], target: Path) -> Counts:
     columns = plan_columns(stage)
     epoch = np.zeros(stage.sequences, np.int32)
     names = list(packs)
-    source = np.searchsorted(np.flatnonzero(stage.weights), columns.source).astype(np.int32)
+    source = np.searchsorted(stage.drawn, columns.source).astype(np.int32)
     for number, path in enumerate(packs.values()):
         here = source == number
         if here.any():

@@ -24,6 +24,7 @@ from cuvee.mixers.cursor import Cursor
 from cuvee.mixers.feasible import check
 from cuvee.mixers.plan import Stage
 from cuvee.mixers.supply import Supply
+from cuvee.mixers.targets import Targets, constant
 from cuvee.mixers.weights import Mixture, integerise
 from cuvee.tokenize import tokenizer as tokenizers
 
@@ -101,7 +102,7 @@ def plan(engine: Engine, mixtures: list[Mixture], store: TokenStore) -> StagePla
     """Settle that the sources suffice, pack them stage by stage, and write the plan."""
     job, recipe = engine.job, engine.job.recipe
     stages = [
-        Stage(s.name, s.tokens, s.seq_len, s.batch_sequences, integerise(mixture.weights))
+        Stage(s.name, s.tokens, s.seq_len, s.batch_sequences, _targets(mixture))
         for s, mixture in zip(recipe.stages, mixtures, strict=True)
     ]
     supplies = [
@@ -115,7 +116,7 @@ def plan(engine: Engine, mixtures: list[Mixture], store: TokenStore) -> StagePla
         raise MixInfeasible(error.got, error.allowed, f"{error.do} {again}") from error
     packs = _pack(engine, stages, store)
     shape = {
-        s.name: [s.seq_len, s.sequences, s.batch_sequences, s.weights.tolist()] for s in stages
+        s.name: [s.seq_len, s.batch_sequences, *(a.tolist() for a in s.targets)] for s in stages
     }
     units = []
     for stage in stages:
@@ -126,6 +127,11 @@ def plan(engine: Engine, mixtures: list[Mixture], store: TokenStore) -> StagePla
     prints = engine.run(Step("plan", 1), units)
     write_tables(job, stages, {supply.source: supply.unique_tokens for supply in supplies})
     return StagePlans(stages, {s.name: p for s, p in zip(stages, prints, strict=True)})
+
+
+def _targets(mixture: Mixture) -> Targets:
+    """Return the integer weights of a stage."""
+    return constant(integerise(mixture.weights), 1)
 
 
 def _pack(engine: Engine, stages: list[Stage], store: TokenStore) -> dict[str, str]:
@@ -157,7 +163,7 @@ def assemble(
         target = job.run / "shards" / stage.name / "manifest.json"
         arguments = (job, stage, tokenizer, plan.prints[stage.name])
         manifest = Unit(stage.name, reads, write_manifest_of, arguments, (target,))
-        last = Step("manifest", 1)
+        last = Step("manifest", 2)
         if not engine.is_finished(last, manifest):
             _write_shards(engine, stage, tokenizer, store, reads)
         engine.run(last, [manifest])
@@ -221,7 +227,8 @@ def curated(job: Job) -> tuple[dict[str, list[Part]], dict[str, list[str]]]:
 
 def drawn_from(job: Job, stage: Stage) -> list[str]:
     """Return the sources that a stage gives a weight, in the recipe's order."""
-    return [n for n, weight in zip(job.recipe.sources, stage.weights, strict=True) if weight > 0]
+    names = list(job.recipe.sources)
+    return [names[i] for i in stage.drawn]
 
 
 def plan_table(job: Job, stage: str) -> Path:

@@ -89,13 +89,12 @@ def _mixture_rows(
     job: Job, stage: Stage, available: Mapping[str, int]
 ) -> list[dict[str, str | int | float]]:
     """Return what a stage was to read from each source with a weight, and what it reads."""
-    deviations = certificate(stage.schedule, stage.weights).max_deviation
-    total = stage.sequences * stage.seq_len
+    deviations = certificate(stage.schedule, stage.targets).max_deviation
+    due = stage.targets.due
     rows: list[dict[str, str | int | float]] = []
-    for number, name in enumerate(job.recipe.sources):
-        weight = int(stage.weights[number])
-        if weight == 0:
-            continue
+    names = list(job.recipe.sources)
+    for number in stage.drawn.tolist():
+        name = names[number]
         packed = _statistics(job, stage, name)
         sequences = int(stage.counts[number])
         epochs = packed.tokens / available[name] if available[name] else 0.0
@@ -103,13 +102,13 @@ def _mixture_rows(
             {
                 "stage": stage.name,
                 "source": name,
-                "planned_tokens": (2 * weight * total + WEIGHT_UNIT) // (2 * WEIGHT_UNIT),
+                "planned_tokens": _planned(stage, int(due[number])),
                 "realised_tokens": sequences * stage.seq_len,
                 "share": sequences / stage.sequences,
                 "epochs": epochs,
                 "unique_tokens": packed.unique_tokens,
                 "max_deviation": float(deviations[number]),
-                "weight": weight / WEIGHT_UNIT,
+                "weight": float(stage.targets.shares[number]),
                 "sequences": sequences,
                 "padding_tokens": packed.padding,
                 "documents": packed.documents,
@@ -119,6 +118,11 @@ def _mixture_rows(
             }
         )
     return rows
+
+
+def _planned(stage: Stage, due: int) -> int:
+    """Return the tokens due to a source, halves up; `due` is in 1 / 2**32 sequences."""
+    return (2 * due * stage.seq_len + WEIGHT_UNIT) // (2 * WEIGHT_UNIT)
 
 
 def _statistics(job: Job, stage: Stage, source: str) -> PackStatistics:
@@ -148,6 +152,7 @@ def write_manifest_of(
         seq_len=stage.seq_len,
         global_batch=GlobalBatch(stage.batch_sequences, stage.batch_sequences * stage.seq_len),
         meta=next(s.meta for s in job.recipe.stages if s.name == stage.name),
+        pieces=tuple(stage.targets.lengths.tolist()),
         sources=shares,
         packing=Packing(padding / (stage.sequences * stage.seq_len), cut),
         files=files,
@@ -168,7 +173,7 @@ def _shares(job: Job, stage: Stage) -> tuple[SourceShare, ...]:
         SourceShare(
             name=row["source"],
             weight=row["weight"],
-            weight_q32=int(stage.weights[numbers[row["source"]]]),
+            weights_q32=tuple(stage.targets.weights[:, numbers[row["source"]]].tolist()),
             sequences=row["sequences"],
             planned_tokens=row["planned_tokens"],
             realised_tokens=row["realised_tokens"],

@@ -19,7 +19,7 @@ from cuvee.configs.errors import CorruptShard, RequestError
 from cuvee.handoff.parse import Misfit, parse
 from cuvee.handoff.shards import ShardRows, token_dtype
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 # Weights are integers out of 2**32: targets at every prefix are then exact on every machine.
 WEIGHT_UNIT = 1 << 32
@@ -54,7 +54,8 @@ class SourceShare:
     """What the stage was to take from one source, and took.
 
     weight: share of the stage asked for, 0 to 1.
-    weight_q32: the same as an integer out of 2**32; the sources' sum to 2**32.
+    weights_q32: its weight in each piece of the stage as an integer out of 2**32; over a piece, the
+        sources' sum to 2**32. A mixture that stays is one piece.
     sequences: sequences drawn from it.
     planned_tokens: its share of the stage's tokens.
     realised_tokens: sequences x seq_len, padding included.
@@ -67,7 +68,7 @@ class SourceShare:
 
     name: str
     weight: float
-    weight_q32: int
+    weights_q32: tuple[int, ...]
     sequences: int
     planned_tokens: int
     realised_tokens: int
@@ -118,6 +119,7 @@ class Manifest:
     seq_len: int
     global_batch: GlobalBatch
     meta: dict[str, Any]
+    pieces: tuple[int, ...]  # sequences of each run of positions over which the weights stay
     sources: tuple[SourceShare, ...]
     packing: Packing
     files: tuple[ShardFile, ...]
@@ -219,17 +221,25 @@ def _faults(manifest: Manifest) -> list[str]:
     batch, ids, sources = manifest.global_batch, manifest.special_ids, manifest.sources
     size = manifest.vocabulary_size
     lengths, special = (manifest.seq_len, batch.sequences), (ids.eos, ids.pad)
-    weights, names = sum(source.weight_q32 for source in sources), {s.name for s in sources}
+    names = {source.name for source in sources}
     rules = [
         (min(lengths) >= 1, "seq_len and global_batch.sequences are at least 1"),
         (batch.tokens == math.prod(lengths), "global_batch.tokens is sequences x seq_len"),
         (manifest.dtype == token_dtype(size), "dtype is the narrowest for vocabulary_size"),
         (min(special) >= 0 and max(special) < size, "special_ids are in the vocabulary"),
-        (weights == WEIGHT_UNIT, f"the sources' weight_q32 sum to {WEIGHT_UNIT}"),
+        (_weights_sum(manifest), f"the sources' weights_q32 of each piece sum to {WEIGHT_UNIT}"),
         (len(names) == len(sources), "no two sources have one name"),
     ]
     broken = [f"it must hold that {rule}" for holds, rule in rules if not holds]
     return broken or _file_faults(manifest)
+
+
+def _weights_sum(manifest: Manifest) -> bool:
+    """Say whether every source has a weight for each piece, and those of a piece make a whole."""
+    counts = {len(source.weights_q32) for source in manifest.sources}
+    by_piece = zip(*(source.weights_q32 for source in manifest.sources), strict=False)
+    whole = all(sum(weights) == WEIGHT_UNIT for weights in by_piece)
+    return counts == {len(manifest.pieces)} and min(manifest.pieces, default=0) >= 1 and whole
 
 
 def _file_faults(manifest: Manifest) -> list[str]:
@@ -245,4 +255,6 @@ def _file_faults(manifest: Manifest) -> list[str]:
         if Path(file.path).name != file.path:
             faults.append(f"{file.path}: files stand in the stage's own directory")
         row = end
+    if sum(manifest.pieces) != row:
+        faults.append(f"pieces hold {sum(manifest.pieces)} sequences and the files {row}")
     return faults

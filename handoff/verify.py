@@ -96,7 +96,7 @@ def verify_stage(directory: str | Path) -> StageReport:
     manifest = read_manifest(root)
     found = _Findings(
         manifest,
-        PrefixQuota([source.weight_q32 for source in manifest.sources]),
+        PrefixQuota(manifest.pieces, [source.weights_q32 for source in manifest.sources]),
         np.zeros(len(manifest.sources), np.int64),
     )
     _check_listing(root, found)

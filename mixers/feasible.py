@@ -7,6 +7,7 @@ as the tokens would without a gap, and pieces that one stage does not place are 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ from cuvee.configs.errors import MixInfeasible
 from cuvee.mixers.plan import Stage
 from cuvee.mixers.steps import steps
 from cuvee.mixers.supply import Supply, available_tokens, epochs_for
-from cuvee.mixers.weights import SHARE_UNITS
 
 UNITS = ((12, "T"), (9, "B"), (6, "M"), (3, "K"))  # power of ten, suffix: as the recipe reads them
 
@@ -60,11 +60,11 @@ def check(seed: int, stages: Sequence[Stage], supplies: Sequence[Supply]) -> Fea
 def _refuse_empty(stages: Sequence[Stage], supplies: Sequence[Supply]) -> None:
     """Raise MixInfeasible for a source that has a weight but no document: no cap helps there."""
     for stage in stages:
-        for weight, supply in zip(stage.weights, supplies, strict=True):
-            if weight > 0 and len(supply.lengths) == 0:
+        for i in stage.drawn.tolist():
+            if len(supplies[i].lengths) == 0:
                 raise MixInfeasible(
-                    f"Stage {stage.name!r}: source {supply.source!r} has a weight of "
-                    f"{_percent(weight)} but no document of it survived curation.",
+                    f"Stage {stage.name!r}: source {supplies[i].source!r} has a weight of "
+                    f"{_percent(stage, i)} but no document of it survived curation.",
                     do="Give it weight 0 there, or let curation keep some of its documents.",
                 )
 
@@ -72,8 +72,8 @@ def _refuse_empty(stages: Sequence[Stage], supplies: Sequence[Supply]) -> None:
 def _best_steps(at: int, stages: Sequence[Stage], found: Feasibility) -> int:
     """Return the most steps of stage `at` with which the whole plan is feasible; 0 if none are.
 
-    A shorter schedule is a prefix of the longer one, so the stage can last until the first draw
-    that some source can no longer give.
+    Where weights stay, a shorter schedule is a prefix of the longer one, so the stage can last
+    until the first draw that some source can no longer give. A ramp may end some draws earlier.
     """
     stage = stages[at]
     left = found.available - np.delete(found.demanded, at, axis=0).sum(axis=0)
@@ -84,7 +84,16 @@ def _best_steps(at: int, stages: Sequence[Stage], found: Feasibility) -> int:
         int(np.flatnonzero(stage.schedule == i)[affordable[i]])
         for i in np.flatnonzero(stage.counts > affordable)
     ]
-    return min(ends) // stage.batch_sequences
+    best = min(ends) // stage.batch_sequences
+    while best and (_counts(stage, best) > affordable).any():
+        best -= 1
+    return best
+
+
+def _counts(stage: Stage, n_steps: int) -> NDArray[np.int64]:
+    """Return the sequences of each source in the first steps of a stage, were they all of it."""
+    tokens = n_steps * stage.batch_sequences * stage.seq_len
+    return replace(stage, tokens=tokens).counts
 
 
 def _infeasible(
@@ -99,12 +108,12 @@ def _infeasible(
     lack = _Lack(available, int(asked[:at].sum()), int(asked[at]))
     caps = {supplies[i].source: epochs_for(seed, supplies[i], int(demanded[i])) for i in short}
     return MixInfeasible(
-        _shortfall(stages[at], int(stages[at].weights[limiting]), supplies[limiting], lack),
+        _shortfall(stages[at], limiting, supplies[limiting], lack),
         do=_remedies(stages[at], _best_steps(at, stages, found), caps),
     )
 
 
-def _shortfall(stage: Stage, weight: int, supply: Supply, lack: _Lack) -> str:
+def _shortfall(stage: Stage, source: int, supply: Supply, lack: _Lack) -> str:
     """Return the sentence that sets what a source can give a stage against what that needs."""
     left = lack.available - lack.earlier
     # Enough decimals to show that one is less than the other.
@@ -116,7 +125,7 @@ def _shortfall(stage: Stage, weight: int, supply: Supply, lack: _Lack) -> str:
     less = f", less {earlier} in earlier stages" if lack.earlier else ""
     return (
         f"Stage {stage.name!r}: source {supply.source!r} can give {left_text} tokens "
-        f"({unique} x {supply.max_epochs} epochs{less}) but its {_percent(weight)} of "
+        f"({unique} x {supply.max_epochs} epochs{less}) but its {_percent(stage, source)} of "
         f"{_rounded(stage.tokens, 1).text} needs {needed}."
     )
 
@@ -159,6 +168,6 @@ def _rounded(tokens: int, decimals: int) -> _Amount:
     return _Amount(tokens, str(tokens))
 
 
-def _percent(weight: int) -> str:
-    """Return an integer weight as a share of the whole: 10 %."""
-    return f"{100 * weight / SHARE_UNITS:.3g} %"
+def _percent(stage: Stage, source: int) -> str:
+    """Return a source's share of a whole stage: 10 %."""
+    return f"{100 * stage.targets.shares[source]:.3g} %"

@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 
 from cuvee.mixers import quota
 from cuvee.mixers.steps import steps
+from cuvee.mixers.targets import Targets, first
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One stage: its budget and shape, and the integer weight of every source of the recipe."""
+    """One stage: its budget and shape, and what it asks of every source of the recipe."""
 
     name: str
     tokens: int  # the budget asked for; `sequences * seq_len` is what the stage reads
     seq_len: int  # tokens per sequence
     batch_sequences: int  # sequences per step
-    weights: NDArray[np.int64]  # int64[n], sums to 2**32 (`weights.integerise`)
+    ramp: Targets  # integer weights over the recipe's sources; the last piece lasts to the end
 
     @property
     def steps(self) -> int:
@@ -38,14 +39,24 @@ class Stage:
         return self.steps * self.batch_sequences
 
     @cached_property
+    def targets(self) -> Targets:
+        """The integer weights of every source at every position."""
+        return first(self.ramp, self.sequences)
+
+    @property
+    def drawn(self) -> NDArray[np.int64]:
+        """The sources that have a weight somewhere, ascending."""
+        return np.flatnonzero(self.targets.due)
+
+    @cached_property
     def schedule(self) -> NDArray[np.uint16]:
         """The source of each position, uint16[sequences]; computed once, then kept."""
-        return quota.schedule(self.weights, self.sequences)
+        return quota.schedule(self.targets)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """Sequences of each source, int64[n]."""
-        return _count(self.schedule, len(self.weights))
+        return _count(self.schedule, self.ramp.weights.shape[1])
 
 
 class Plan(NamedTuple):
@@ -67,7 +78,7 @@ def plan(stage: Stage) -> Plan:
         step.astype(np.int32),
         slot.astype(np.int32),
         stage.schedule,
-        _ordinals(stage.schedule, len(stage.weights)),
+        _ordinals(stage.schedule, stage.ramp.weights.shape[1]),
     )
 
 

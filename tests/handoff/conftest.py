@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cuvee.handoff.manifest import (
+    FORMAT_VERSION,
     WEIGHT_UNIT,
     GlobalBatch,
     Manifest,
@@ -126,7 +127,7 @@ def make_manifest(spec: StageSpec, rows: ShardRows, files: list[ShardFile]) -> M
             SourceShare(
                 name=f"s{i}",
                 weight=weight / WEIGHT_UNIT,
-                weight_q32=weight,
+                weights_q32=(weight,),
                 sequences=drawn,
                 planned_tokens=weight * slots // WEIGHT_UNIT,
                 realised_tokens=drawn * spec.seq_len,
@@ -137,7 +138,7 @@ def make_manifest(spec: StageSpec, rows: ShardRows, files: list[ShardFile]) -> M
             )
         )
     return Manifest(
-        format_version=1,
+        format_version=FORMAT_VERSION,
         stage="core",
         recipe_fingerprint="r" * 16,
         plan_fingerprint="p" * 16,
@@ -148,6 +149,7 @@ def make_manifest(spec: StageSpec, rows: ShardRows, files: list[ShardFile]) -> M
         seq_len=spec.seq_len,
         global_batch=GlobalBatch(spec.batch, spec.batch * spec.seq_len),
         meta={"rope_theta": 500000, "schedule": {"warmup": [1, 2.5, None]}, "name": "Rebsorte ü"},
+        pieces=(rows.source_ids.size,),
         sources=tuple(shares),
         packing=Packing(math.fsum(s.padding_tokens for s in shares) / slots, 3),
         files=tuple(files),

@@ -77,8 +77,8 @@ def test_a_directory_without_a_manifest_is_no_stage(tmp_path: Path) -> None:
 
 def test_another_format_version_is_refused_before_its_keys(make_stage: Any) -> None:
     stage = make_stage()
-    edit(stage, lambda d: d.update(format_version=2, new_key=1))
-    with pytest.raises(RequestError, match="version 2"):
+    edit(stage, lambda d: d.update(format_version=3, new_key=1))
+    with pytest.raises(RequestError, match="version 3"):
         read_manifest(stage.directory)
 
 
@@ -99,7 +99,7 @@ def test_another_format_version_is_refused_before_its_keys(make_stage: Any) -> N
         (lambda d: d["global_batch"].update(tokens=1), "global_batch.tokens"),
         (lambda d: d.update(dtype="uint32"), "dtype"),
         (lambda d: d["special_ids"].update(pad=1000), "special_ids"),
-        (lambda d: d["sources"][0].update(weight_q32=1), "weight_q32"),
+        (lambda d: d["sources"][0].update(weights_q32=[1]), "weights_q32"),
         (lambda d: d["sources"][0].update(name="s1"), "one name"),
         (lambda d: d.update(seq_len=0), "at least 1"),
     ],

@@ -42,7 +42,7 @@ def test_deviations_and_breaks_are_those_of_the_definition(
     order = [random.choices(range(len(parts)), weights)[0] for _ in range(length)]  # type: ignore[attr-defined] # hypothesis' Random
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quota, "BLOCK", block)
-        held = PrefixQuota(weights)
+        held = PrefixQuota([length + 1], [[weight] for weight in weights])
         held.add(np.array(order[:7], np.int64))
         held.add(np.array(order[7:], np.int64))
     worst, broken = plain_quota(weights, order)
@@ -52,7 +52,7 @@ def test_deviations_and_breaks_are_those_of_the_definition(
 
 
 def test_a_source_of_weight_zero_may_not_be_drawn_once() -> None:
-    held = PrefixQuota([WEIGHT_UNIT, 0])
+    held = PrefixQuota([3], [[WEIGHT_UNIT], [0]])
     held.add(np.array([0, 0, 1]))
     assert held.broken == (2, 0)
     assert held.max_deviation(1) == 1
@@ -60,9 +60,26 @@ def test_a_source_of_weight_zero_may_not_be_drawn_once() -> None:
 
 def test_targets_stay_exact_over_many_blocks() -> None:
     third, repeats = WEIGHT_UNIT // 3, 100_000
-    held = PrefixQuota([third, third, WEIGHT_UNIT - 2 * third])
+    held = PrefixQuota([3 * repeats], [[third], [third], [WEIGHT_UNIT - 2 * third]])
     held.add(np.tile(np.array([2, 0, 1]), repeats))
     prefixes = range(1, 3 * repeats + 1)
     exact = max(abs((t + 1) // 3 * WEIGHT_UNIT - third * t) for t in prefixes)
     assert held.max_deviation(0) == exact / WEIGHT_UNIT
     assert held.broken is None
+
+
+def test_what_is_due_goes_on_over_pieces_of_other_weights() -> None:
+    half = WEIGHT_UNIT // 2
+    held = PrefixQuota([3, 4], [[half, WEIGHT_UNIT], [half, 0]])
+    held.add(np.array([0, 1]))
+    held.add(np.array([0, 0, 0, 0, 0]))
+    assert held.broken is None
+    assert held.max_deviation(1) == 0.5
+    assert held.counts.tolist() == [6, 1]
+
+
+def test_a_source_that_is_switched_off_may_not_be_drawn_although_some_is_due() -> None:
+    half = WEIGHT_UNIT // 2
+    held = PrefixQuota([3, 4], [[half, WEIGHT_UNIT], [half, 0]])
+    held.add(np.array([0, 1, 0, 0, 1]))
+    assert held.broken == (4, 1)

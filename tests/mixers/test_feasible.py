@@ -15,6 +15,7 @@ from cuvee.mixers.cursor import Cursor, draw, draw_limit
 from cuvee.mixers.feasible import check
 from cuvee.mixers.plan import Stage
 from cuvee.mixers.supply import Supply
+from cuvee.mixers.targets import constant
 from cuvee.mixers.weights import integerise
 
 SEED = 11
@@ -22,7 +23,7 @@ SEED = 11
 
 def stage(name: str, tokens: int, weights: Mapping[str, float], shape: tuple[int, int]) -> Stage:
     """A stage of `shape` sequence length and sequences per step."""
-    return Stage(name, tokens, *shape, integerise(weights))
+    return Stage(name, tokens, *shape, constant(integerise(weights), 1))
 
 
 def refusal(stages: Sequence[Stage], supplies: Sequence[Supply]) -> MixInfeasible:
