@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from cuvee.configs.counts import parse_count
 
+Count = Annotated[int, BeforeValidator(parse_count), Field(ge=0)]
 PositiveCount = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
 # A name becomes a folder, a column and a part of SQL, so it is kept to what is safe in all three.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

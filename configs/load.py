@@ -45,22 +45,45 @@ def parse(document: dict[str, Any]) -> Recipe:
 
 
 def scaled(recipe: Recipe, scale: float) -> Recipe:
-    """Multiply every stage's tokens by `scale`; ratios, lengths and batches stay."""
+    """Multiply what counts tokens, steps and sequences by `scale`; the rest stays.
+
+    Budgets, ends of phases, points of ramps and quotas shrink together, so that shares and ramps
+    stay; so do lengths, batches and epochs.
+    """
     if scale <= 0:
         raise RecipeError(f"--scale is {scale:g}; it multiplies token budgets and is above 0.")
     if scale == 1:
         return recipe
-    stages = [
-        stage.model_copy(update={"tokens": max(1, round(stage.tokens * scale))})
-        for stage in recipe.stages
-    ]
-    return recipe.model_copy(update={"stages": stages})
+    document = recipe.model_dump(exclude_unset=True)
+    for stage in document["stages"]:
+        _scale(stage, ("tokens", "steps", "sequences"), scale)
+        for phase in stage.get("phases", []):
+            _scale(phase, ("until",), scale)
+        points = stage["mixture"].get("ramp", [])
+        for point in points:
+            point["at"] = round(point["at"] * scale)
+        for mixture in [stage["mixture"], *(point["mixture"] for point in points)]:
+            quotas = mixture.get("quotas", {})
+            _scale(quotas, tuple(quotas), scale)
+    return parse(document)
+
+
+def _scale(keys: dict[str, Any], names: Sequence[str], scale: float) -> None:
+    """Multiply those of some counts that are given; none falls below one."""
+    for name in names:
+        if keys.get(name) is not None:
+            keys[name] = max(1, round(keys[name] * scale))
 
 
 def shipped() -> dict[str, Path]:
     """Return the recipes that ship with Cuvée: name to file."""
     folder = Path(str(importlib.resources.files("cuvee.configs")))
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def base_of(recipe: Path) -> Path:
+    """Return the folder of a recipe's relative paths: its own; of a shipped one, where you are."""
+    return Path.cwd() if recipe in shipped().values() else recipe.parent
 
 
 def apply_override(document: dict[str, Any], override: str) -> None:
@@ -118,7 +141,9 @@ def _sentence(problem: dict[str, Any], document: dict[str, Any]) -> str:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return f"{key}: no such key.{hint} Allowed here: {', '.join(allowed)}."
     if problem["type"] == "missing":
-        return f"{key}: missing. It has no default, so the recipe must give it."
+        return (
+            f"{key}: missing. It has no default: write it in the recipe, or give --set {key}=VALUE."
+        )
     message = problem["msg"].removeprefix("Value error, ")
     if "got" in message or problem["type"] == "value_error":
         return f"{key}: {message}."
@@ -126,7 +151,10 @@ def _sentence(problem: dict[str, Any], document: dict[str, Any]) -> str:
 
 
 # Pydantic names the variant of a union in an error's location; the user wrote no such key.
-_VARIANTS = {"(inherit)", "(weights)", "BestScore", "[key]"}
+_VARIANTS = {
+    *("(inherit)", "(by_size)", "(quotas)", "(file)", "(weights)", "(weight)", "(group)"),
+    *("(ramp)", "(fixed)", "BestScore", "[key]"),
+}
 
 
 def _allowed_keys(location: Sequence[str]) -> list[str]:

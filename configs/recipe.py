@@ -2,19 +2,19 @@
 
 It is parsed once, at the edge (`cuvee.configs.load`); functions receive the small piece they need.
 Every field states its unit, its default and where the default comes from. A *source* is a named
-set of documents, a *stage* is a phase of training with a sequence length and a mixture, and a
-*mixture* gives each source its share of the stage's tokens.
+set of documents; a *stage* is a phase of training (`cuvee.configs.stages`).
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from cuvee.configs.decontamination import Decontaminate
 from cuvee.configs.deduplication import Dedup
 from cuvee.configs.forms import Name, Part, PositiveCount, Share
 from cuvee.configs.list_rules import BadWordsRule, PiiRule, UrlRule
 from cuvee.configs.scores import Classifier, Ensemble, OnlyIf
+from cuvee.configs.stages import Stage
 
 
 class Fields(Part):
@@ -140,67 +140,6 @@ class TokenizerSpec(Part):
         return self
 
 
-class Batch(Part):
-    """The global batch of one optimizer step, in sequences or in tokens."""
-
-    sequences: PositiveCount | None = None
-    tokens: PositiveCount | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if (self.sequences is None) == (self.tokens is None):
-            raise ValueError("give either sequences or tokens")
-        return self
-
-
-class Inherit(Part):
-    """An earlier stage's mixture, some shares multiplied by `scale`, then made to sum to one."""
-
-    inherit: Name
-    scale: dict[Name, Annotated[float, Field(ge=0)]] = {}
-
-
-Weights = dict[Name, Annotated[float, Field(ge=0)]]
-
-
-def _mixture_form(value: Any) -> str:
-    """Tell the two ways to write a mixture apart, so that an error speaks of the one meant."""
-    inherits = isinstance(value, Inherit) or (isinstance(value, dict) and "inherit" in value)
-    return "(inherit)" if inherits else "(weights)"
-
-
-class Stage(Part):
-    """One phase of training: a budget of tokens at one sequence length from one mixture."""
-
-    name: Name
-    tokens: PositiveCount
-    seq_len: PositiveCount  # tokens of input per sequence
-    batch: Batch
-    mixture: Annotated[
-        Annotated[Inherit, Tag("(inherit)")] | Annotated[Weights, Tag("(weights)")],
-        Discriminator(_mixture_form),
-    ]
-    meta: dict[str, Any] = {}  # carried untouched to the manifest: RoPE base, schedule hints, ...
-
-    @model_validator(mode="after")
-    def _whole_sequences(self) -> Self:
-        if self.batch.tokens is not None and self.batch.tokens % self.seq_len:
-            nearest = max(1, round(self.batch.tokens / self.seq_len)) * self.seq_len
-            raise ValueError(
-                f"batch.tokens {self.batch.tokens} is no whole number of sequences of "
-                f"{self.seq_len} tokens; the nearest that is: {nearest}"
-            )
-        return self
-
-    @property
-    def batch_sequences(self) -> int:
-        """Sequences in one global batch."""
-        if self.batch.sequences is not None:
-            return self.batch.sequences
-        assert self.batch.tokens is not None  # Batch._one_of
-        return self.batch.tokens // self.seq_len
-
-
 class Recipe(Part):
     """Everything that decides the bytes of a run. How and where it runs is not in here."""
 
@@ -214,7 +153,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        names = [stage.name for stage in self.stages]
+        names = [folder for stage in self.stages for folder in stage.folders]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two stages are called {name!r}; a stage's name is its folder")

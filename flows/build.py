@@ -18,9 +18,8 @@ def build(
 ) -> None:
     """Tokenise what was kept, plan every stage and write its shards."""
     with session(recipe, out, overrides, scale, update, workers) as engine:
-        mixtures = steps.mixtures(engine)
         tokenizer = steps.tokenizer(engine)
         store = steps.tokenise(engine, tokenizer)
-        plan = steps.plan(engine, mixtures, store)
+        plan = steps.plan(engine, store)
         if not plan_only:
             steps.assemble(engine, tokenizer, store, plan)

@@ -11,26 +11,22 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from cuvee.configs.errors import MixInfeasible
-from cuvee.configs.recipe import Inherit
 from cuvee.corpus.paths import local_file
 from cuvee.flows import build_parts as work
 from cuvee.flows import build_shards as shards
-from cuvee.flows.checks import mixtures_of
 from cuvee.flows.engine import Engine, Step, Unit
 from cuvee.flows.job import Job, Part, require
 from cuvee.flows.plan_tables import write_manifest_of, write_tables
+from cuvee.flows.stages import mixtures_of, settle, unsummed
 from cuvee.handoff.shards import row_bytes, rows_per_file, shard_name
 from cuvee.mixers.cursor import Cursor
 from cuvee.mixers.feasible import check
 from cuvee.mixers.plan import Stage
 from cuvee.mixers.supply import Supply
-from cuvee.mixers.targets import Targets, constant
-from cuvee.mixers.weights import Mixture, integerise
 from cuvee.tokenize import tokenizer as tokenizers
 
 SAMPLE_TEXTS = 32  # per source, on which the fast encoder is checked against the reference
 SAMPLE_CHARACTERS = 20_000  # of each: the reference takes 100 times the memory of a long document
-SUM_TOLERANCE = 1e-6  # published weights round: Olmo 3's 61 sum to 1.0000006
 
 
 @dataclass(frozen=True)
@@ -47,19 +43,6 @@ class StagePlans:
 
     stages: list[Stage]
     prints: dict[str, str]
-
-
-def mixtures(engine: Engine) -> list[Mixture]:
-    """Resolve every stage's weights, and say where they had to be made to sum to one."""
-    recipe = engine.job.recipe
-    found = mixtures_of(recipe)
-    for stage, mixture in zip(recipe.stages, found, strict=True):
-        stated = not isinstance(stage.mixture, Inherit)
-        if stated and abs(mixture.raw_sum - 1) > SUM_TOLERANCE:
-            engine.screen.say(
-                f"stage {stage.name}: the weights sum to {mixture.raw_sum:g} and were divided by it"
-            )
-    return found
 
 
 def tokenizer(engine: Engine) -> tokenizers.Tokenizer:
@@ -98,17 +81,17 @@ def tokenise(engine: Engine, tokenizer: tokenizers.Tokenizer) -> TokenStore:
     return TokenStore(parts, {source: [next(done) for _ in parts[source]] for source in parts})
 
 
-def plan(engine: Engine, mixtures: list[Mixture], store: TokenStore) -> StagePlans:
+def plan(engine: Engine, store: TokenStore) -> StagePlans:
     """Settle that the sources suffice, pack them stage by stage, and write the plan."""
     job, recipe = engine.job, engine.job.recipe
-    stages = [
-        Stage(s.name, s.tokens, s.seq_len, s.batch_sequences, _targets(mixture))
-        for s, mixture in zip(recipe.stages, mixtures, strict=True)
-    ]
     supplies = [
         Supply(name, _lengths(job, store.parts[name]), source.max_epochs)
         for name, source in recipe.sources.items()
     ]
+    sizes = {supply.source: supply.unique_tokens for supply in supplies}
+    stages = settle(recipe, job.base, sizes)
+    for name, total in unsummed(recipe, mixtures_of(recipe, job.base, sizes)):
+        engine.screen.say(f"stage {name}: the weights sum to {total:g} and were divided by it")
     try:
         check(recipe.seed, stages, supplies)
     except MixInfeasible as error:
@@ -125,13 +108,8 @@ def plan(engine: Engine, mixtures: list[Mixture], store: TokenStore) -> StagePla
         reads = (*packs.values(), repr(shape[stage.name]))
         units.append(Unit(stage.name, reads, work.plan_stage, (stage, paths, target), (target,)))
     prints = engine.run(Step("plan", 1), units)
-    write_tables(job, stages, {supply.source: supply.unique_tokens for supply in supplies})
+    write_tables(job, stages, sizes)
     return StagePlans(stages, {s.name: p for s, p in zip(stages, prints, strict=True)})
-
-
-def _targets(mixture: Mixture) -> Targets:
-    """Return the integer weights of a stage."""
-    return constant(integerise(mixture.weights), 1)
 
 
 def _pack(engine: Engine, stages: list[Stage], store: TokenStore) -> dict[str, str]:

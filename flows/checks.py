@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 from cuvee.configs.errors import RecipeError
-from cuvee.configs.recipe import Curate, Inherit, Recipe
+from cuvee.configs.recipe import Curate, Recipe
 from cuvee.corpus.paths import local_file, resolve
 from cuvee.filters import classifier, language
 from cuvee.filters.edits import known_edit
@@ -12,8 +12,7 @@ from cuvee.filters.rules import RuleUse, limits_of
 from cuvee.flows.benchmarks import read_items
 from cuvee.flows.job import Job, start, started
 from cuvee.flows.list_files import check_lists
-from cuvee.mixers.weights import Mixture, StageMix, integerise
-from cuvee.mixers.weights import resolve as resolve_weights
+from cuvee.flows.stages import settle
 from cuvee.tokenize import tokenizer
 
 
@@ -28,8 +27,7 @@ def check(job: Job) -> None:
     """Raise the RequestError of the first thing that is not there or does not fit."""
     recipe = job.recipe
     check_names(recipe)
-    for mixture in mixtures_of(recipe):
-        integerise(mixture.weights)
+    settle(recipe, job.base, dict.fromkeys(recipe.sources, 1))
     for source in recipe.sources.values():
         resolve(source.paths, source.exclude, job.base)
     curate = recipe.curate
@@ -45,18 +43,6 @@ def check(job: Job) -> None:
     if recipe.tokenizer.path is not None:
         path = local_file(recipe.tokenizer.path, job.base)
         tokenizer.load(path, recipe.tokenizer.eos, recipe.tokenizer.pretokenizer)
-
-
-def mixtures_of(recipe: Recipe) -> list[Mixture]:
-    """Resolve every stage's weights over all sources."""
-    mixes = []
-    for stage in recipe.stages:
-        if isinstance(stage.mixture, Inherit):
-            from_ = stage.mixture
-            mixes.append(StageMix(stage.name, None, from_.inherit, from_.scale))
-        else:
-            mixes.append(StageMix(stage.name, stage.mixture))
-    return resolve_weights(mixes, list(recipe.sources))
 
 
 def step_names(recipe: Recipe) -> list[str]:

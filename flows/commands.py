@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 
 from cuvee.configs.errors import RequestError
 from cuvee.configs.load import shipped
-from cuvee.flows.job import load_job, require
+from cuvee.flows.job import folders, load_job, require
 from cuvee.flows.screen import make_console
 
 
@@ -108,16 +108,16 @@ def verify(run: Path) -> None:
     from cuvee.handoff import verify_stage
 
     job, console = load_job(run), make_console()
-    for stage in job.recipe.stages:
-        folder = run / "shards" / stage.name
-        require(folder, f"Stage {stage.name}", f"cuvee build RECIPE --out {run}")
+    for name in folders(job):
+        folder = run / "shards" / name
+        require(folder, f"Stage {name}", f"cuvee build RECIPE --out {run}")
         found = verify_stage(folder)
         for problem in found.problems:
-            console.print(f"  [red]✗[/] {stage.name:<18} {problem.got}")
+            console.print(f"  [red]✗[/] {name:<18} {problem.got}")
         found.raise_first()
         held = {check.unit: check.counted for check in found.checks}
         console.print(
-            f"  [green]✓[/] {stage.name:<18} {len(found.checks)} checks hold: "
+            f"  [green]✓[/] {name:<18} {len(found.checks)} checks hold: "
             f"{held['files']:,} files, {held['rows']:,} sequences, "
             f"the quota at {held['prefixes']:,} prefixes"
         )
@@ -206,13 +206,13 @@ def _read_back(run: Path) -> None:
     from cuvee.handoff import StageLoader
 
     console = make_console()
-    for stage in load_job(run).recipe.stages:
+    for name in folders(load_job(run)):
         batches = tokens = 0
-        for batch in StageLoader(run / "shards" / stage.name):
+        for batch in StageLoader(run / "shards" / name):
             batches += 1
             tokens += int(batch.tokens.size)
         console.print(
-            f"  [green]✓[/] {stage.name:<18} read back {tokens:,} tokens in {batches:,} batches"
+            f"  [green]✓[/] {name:<18} read back {tokens:,} tokens in {batches:,} batches"
         )
 
 
@@ -229,7 +229,7 @@ def _summary(run: Path, tables: tuple[str, ...]) -> None:
 
 def _next_steps(run: Path) -> None:
     """Say what to look at next."""
-    first = load_job(run).recipe.stages[0].name
+    first = folders(load_job(run))[0]
     make_console().print(
         f"""Look at it:
   cuvee sql {run} "SELECT * FROM mixture"

@@ -133,6 +133,11 @@ def load_job(run: Path) -> Job:
     return Job(Recipe.model_validate(value["recipe"]), run, Path(value["base"]))
 
 
+def folders(job: Job) -> list[str]:
+    """Return the stages' folders in order, one for each phase."""
+    return [folder for stage in job.recipe.stages for folder in stage.folders]
+
+
 def require(path: Path, what: str, command: str) -> None:
     """Refuse to go on without `path`, naming the command that makes it."""
     if not path.exists():

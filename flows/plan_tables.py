@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -59,7 +60,7 @@ STAGES, MIXTURE = pa.schema(_STAGE_FIELDS), pa.schema(_MIXTURE_FIELDS)
 
 def write_tables(job: Job, stages: list[Stage], available: Mapping[str, int]) -> None:
     """Write the rows of the views `stages` and `mixture`; `available` is tokens by source."""
-    metas = {stage.name: stage.meta for stage in job.recipe.stages}
+    metas = _metas(job)
     rows = [
         {
             "stage": stage.name,
@@ -78,6 +79,11 @@ def write_tables(job: Job, stages: list[Stage], available: Mapping[str, int]) ->
     mixture = [row for stage in stages for row in _mixture_rows(job, stage, available)]
     table = pa.Table.from_pylist(mixture, MIXTURE)
     write_part(mixture_table(job), MIXTURE, table.to_batches())
+
+
+def _metas(job: Job) -> dict[str, dict[str, Any]]:
+    """Return the metadata of each stage, by folder: a stage's phases share it."""
+    return {folder: stage.meta for stage in job.recipe.stages for folder in stage.folders}
 
 
 def mixture_table(job: Job) -> Path:
@@ -151,7 +157,7 @@ def write_manifest_of(
         special_ids=SpecialIds(tokenizer.eos_id, tokenizer.pad_id),
         seq_len=stage.seq_len,
         global_batch=GlobalBatch(stage.batch_sequences, stage.batch_sequences * stage.seq_len),
-        meta=next(s.meta for s in job.recipe.stages if s.name == stage.name),
+        meta=_metas(job)[stage.name],
         pieces=tuple(stage.targets.lengths.tolist()),
         sources=shares,
         packing=Packing(padding / (stage.sequences * stage.seq_len), cut),

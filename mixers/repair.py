@@ -30,7 +30,7 @@ def _grown(nodes: Nodes, used: int) -> Nodes:
 @njit(nogil=True, cache=True)
 def _piece_at(pieces: Pieces, position: int) -> int:
     """Return the piece of a position."""
-    return np.searchsorted(pieces.bounds, position, side="right") - 1
+    return int(np.searchsorted(pieces.bounds, position, side="right")) - 1
 
 
 @njit(nogil=True, cache=True)
@@ -100,13 +100,13 @@ def place(pieces: Pieces, jobs: Jobs, out: NDArray[np.uint16], source: int, posi
         release, deadline = window(pieces, wanting, numbers[at])
         tally[:] = 0
         for there in range(position - 1, release - 1, -1):
-            other = np.int64(out[there])
+            other = int(out[there])
             tally[other] += 1
             on = pieces.weights[_piece_at(pieces, there), wanting] > 0
             if there > deadline or seen[there] or not on or other == wanting:
                 continue
             seen[there] = True
-            number = jobs.number[other] - tally[other]
+            number = int(jobs.number[other] - tally[other])
             if tally[other] == 1 and window(pieces, other, number)[1] >= position:
                 _replace(nodes, at, there, out)
                 set_job(pieces, jobs, other, number)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cuvee.configs.counts import parse_count
 from cuvee.configs.errors import RecipeError
 from cuvee.configs.load import apply_override, load, parse, scaled, shipped
-from cuvee.configs.recipe import Inherit
+from cuvee.configs.stages import Inherit
 
 RECIPE: dict[str, Any] = {
     "name": "small",
@@ -41,7 +41,8 @@ def changed(**changes: Any) -> dict[str, Any]:
 def test_a_recipe_is_read_into_one_frozen_value() -> None:
     recipe = parse(RECIPE)
     assert [stage.tokens for stage in recipe.stages] == [1_000_000, 4096]
-    assert recipe.stages[1].batch_sequences == 4
+    (shape,) = recipe.stages[1].shapes
+    assert shape.batch.in_sequences(shape.seq_len) == 4
     assert recipe.stages[1].mixture == Inherit(inherit="core", scale={"web": 2})
     with pytest.raises(ValueError, match="frozen"):
         recipe.seed = 1
