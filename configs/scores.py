@@ -27,6 +27,11 @@ class ClassifierTraining(Part):
     positive: list[Name] = Field(min_length=1)
     negative: list[Name] = Field(min_length=1)
     documents: PositiveCount = 4000  # per class, sampled by document id
+    # Where these defaults come from: cuvee.filters.classifier.Training.
+    epochs: Annotated[int, Field(ge=1, lt=2**31)] = 5  # times that each document is seen
+    lr: Annotated[float, Field(gt=0, le=10)] = 0.5
+    dim: Annotated[int, Field(ge=1, le=1024)] = 16  # of vectors
+    word_ngrams: Annotated[int, Field(ge=1, le=16)] = 2  # words of the longest n-gram
 
 
 class Keep(Part):

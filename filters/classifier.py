@@ -3,7 +3,7 @@
 A *label* is a name such as `hq`, without fastText's prefix. A *score* is the probability of one
 label. A document is read whole, as one line: this is how DCLM trained and applied its classifier.
 
-The library holds the GIL while it predicts and trains: call this in worker processes.
+The library holds the GIL while it trains: call that in worker processes.
 """
 
 import ctypes
@@ -18,8 +18,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cuvee.configs.errors import ModelError
-from cuvee.filters import models
-from cuvee.filters.models import LABEL, Model
+from cuvee.filters import fasttext_scores, models
+from cuvee.filters.models import LABEL, FastText
+from cuvee.filters.shingles import utf8_views
 
 M_PERTURB = -6  # malloc.h
 
@@ -60,6 +61,8 @@ def train(training_file: Path, model: Path, params: Training) -> None:
 
     ModelError where the file does not hold two labels and words to tell them apart.
     """
+    if not 0 < params.lr <= 10:  # beyond, weights are no numbers soon
+        raise ModelError(f"The learning rate is {params.lr}.", "It is above 0 and up to 10.")
     if params.word_ngrams > 1 > params.bucket:  # the library would divide by the buckets
         raise _untrainable(training_file, f"Its {params.word_ngrams}-grams have no bucket")
     try:
@@ -70,12 +73,12 @@ def train(training_file: Path, model: Path, params: Training) -> None:
             )
     except (ValueError, RuntimeError) as error:
         raise _untrainable(training_file, f"fastText says: {error}") from error
-    if len(models.labels(fitted)) < 2:
-        raise _untrainable(training_file, f"It has the labels {models.labels(fitted)}")
+    if len(fitted.get_labels()) < 2:
+        raise _untrainable(training_file, f"It has the labels {fitted.get_labels()}")
     fitted.save_model(str(model))
 
 
-def load(path: Path, label: str) -> Model:
+def load(path: Path, label: str) -> FastText:
     """Load a classifier that knows a label. ModelError where the file is none, or does not."""
     model = models.load(path)
     if label not in models.labels(model):
@@ -87,18 +90,16 @@ def load(path: Path, label: str) -> Model:
     return model
 
 
-def score(model: Model, label: str, texts: pa.LargeStringArray) -> NDArray[np.float32]:
+def score(model: FastText, label: str, texts: pa.LargeStringArray) -> NDArray[np.float32]:
     """Give the probability of the label for every text: float32 [texts] in [0, 1].
 
-    A label that the model does not list for a text, as for an empty one, has probability 0.
+    It is the library's for `normalise(text)`. A label that the model does not list for a text has
+    probability 0. A score is not a number where the model's are not.
     """
-    scores = np.zeros(len(texts), np.float32)
-    name = LABEL + label
-    for row, text in enumerate(texts):
-        found, shares = model.predict(normalise(text.as_py()), k=-1)
-        if name in found:
-            scores[row] = min(float(shares[found.index(name)]), 1.0)
-    return scores
+    offsets, data = utf8_views(texts)
+    spans = np.stack([offsets[:-1], offsets[1:]], axis=1)
+    sums = model.sums(data, spans, joined=True)
+    return fasttext_scores.shares(model.output, sums, model.names.index(label))
 
 
 @contextmanager
@@ -125,5 +126,5 @@ def _untrainable(training_file: Path, why: str) -> ModelError:
     return ModelError(
         f"{training_file.name} trains no classifier. {why}.",
         "Allowed are lines of a label and words, with at least two labels.",
-        "Give more documents, or a lower min_count.",
+        "Give more documents, a lower min_count or a lower lr.",
     )

@@ -2,12 +2,9 @@
 
 A *language* is the label of the model without its prefix: `en` for lid.176, `eng_Latn` for models
 that tell scripts apart. A document without a visible character is `und`, ISO 639's undetermined.
-
-The library holds the GIL while it predicts: call this in worker processes.
 """
 
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cuvee.configs.errors import ModelError
-from cuvee.filters import models
-from cuvee.filters.models import Model
+from cuvee.filters import fasttext_scores, models
+from cuvee.filters.models import FastText
 from cuvee.filters.shingles import utf8_views
 
 UNDETERMINED = "und"
@@ -35,7 +32,7 @@ class Languages(NamedTuple):
     score: NDArray[np.float32]
 
 
-def load(path: Path) -> Model:
+def load(path: Path) -> FastText:
     """Load a language model. ModelError where the file is none, or its labels are no languages."""
     model = models.load(path)
     strange = [label for label in models.labels(model) if not CODE.fullmatch(label)]
@@ -48,17 +45,26 @@ def load(path: Path) -> Model:
     return model
 
 
-def identify(model: Model, texts: pa.LargeStringArray) -> Languages:
-    """Name the likeliest language of every text, as its first `READ_BYTES` show it."""
-    languages: list[str] = []
-    scores = np.zeros(len(texts), np.float32)
+def identify(model: FastText, texts: pa.LargeStringArray) -> Languages:
+    """Name the likeliest language of every text, as its first `READ_BYTES` show it.
+
+    The label and probability are the library's. A score is not a number where the model's are not.
+    """
     offsets, data = utf8_views(texts)
-    for row, (start, end) in enumerate(pairwise(offsets.tolist())):
-        # A character that is cut in two is left out.
-        head = data[start : min(end, start + READ_BYTES)].tobytes().decode("utf-8", "ignore")
-        text = models.line(head)
-        found, share = ((), scores) if not text.strip() else model.predict(text, k=1)
-        languages.append(found[0].removeprefix(models.LABEL) if found else UNDETERMINED)
-        # fastText adds 1e-5 to a probability before it takes the logarithm, so 1.00001 occurs.
-        scores[row] = min(float(share[0]), 1.0) if found else 0.0
-    return Languages(pa.array(languages, pa.string()), scores)
+    spans = np.stack([offsets[:-1], _heads(offsets, data)], axis=1)
+    sums = model.sums(data, spans, joined=False)
+    found = fasttext_scores.best(model.output, sums)
+    named = np.where(sums.visible, found.label, fasttext_scores.UNLISTED)
+    names = pa.array([*model.names, UNDETERMINED], pa.string())  # UNLISTED is the last
+    language = names.take(pa.array(named % len(names)))
+    return Languages(language, np.where(sums.visible, found.share, np.float32(0)))
+
+
+def _heads(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Say where the part of each text ends that is read; a character that is cut is left out."""
+    ends = offsets[1:].copy()
+    cut = np.flatnonzero(ends - offsets[:-1] > READ_BYTES)
+    ends[cut] = offsets[cut] + READ_BYTES
+    for _ in range(3):  # the bytes of a character that are not its first
+        ends[cut] -= data[ends[cut]] & 0xC0 == 0x80
+    return ends

@@ -27,14 +27,25 @@ def train(
     label: Label = "hq",
     text_field: TextField = "text",
     documents: Annotated[int, typer.Option(min=1, help="Documents a class, at most.")] = 4000,
+    epochs: Annotated[
+        int, typer.Option(min=1, max=2**31 - 1, help="Times that each document is seen.")
+    ] = 5,
+    lr: Annotated[float, typer.Option(help="Learning rate, above 0 and up to 10.")] = 0.5,
+    dim: Annotated[int, typer.Option(min=1, max=1024, help="Numbers of a vector.")] = 16,
+    word_ngrams: Annotated[
+        int, typer.Option(min=1, max=16, help="Words of the longest word n-gram; 1 is none.")
+    ] = 2,
     seed: Annotated[
         int, typer.Option(min=1, max=2**31 - 1, help="Of the vectors that training begins with.")
     ] = 1,
 ) -> None:
     """Train a fastText model, and write beside it what it was made of and how it does."""
+    from cuvee.filters.classifier import Training
     from cuvee.flows import classifier_commands as commands
 
-    commands.train(commands.Labelled(positive, negative, label, text_field), out, documents, seed)
+    files = commands.Labelled(positive, negative, label, text_field)
+    params = Training(lr, epochs, dim, word_ngrams, seed=seed)
+    commands.train(files, out, documents, params)
 
 
 @app.command(name="eval")

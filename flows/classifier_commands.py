@@ -78,7 +78,7 @@ def format_of(file: SourceFile) -> str:
     )
 
 
-def train(files: Labelled, out: Path, documents: int, seed: int) -> None:
+def train(files: Labelled, out: Path, documents: int, params: Training) -> None:
     """Train a model on labelled files, and print how it does on what was held out."""
     if out.suffix != ".bin":
         raise ModelError(
@@ -93,7 +93,7 @@ def train(files: Labelled, out: Path, documents: int, seed: int) -> None:
             _read_class(console, "positive", positive, files.text_field, folder),
             _read_class(console, "negative", negative, files.text_field, folder),
         )
-        train_classifier(classes, files.label, documents, Training(seed=seed), out)
+        train_classifier(classes, files.label, documents, params, out)
     card = json.loads(out.with_suffix(".json").read_text())
     console.print(
         f"  [green]✓[/] trained on {sum(card['trained_on'].values()):,} documents, "

@@ -10,7 +10,7 @@ import pytest
 from cuvee.configs.errors import ModelError
 from cuvee.filters import classifier
 from cuvee.filters.classifier import Training, score, training_line
-from cuvee.filters.models import Model
+from cuvee.filters.models import FastText
 
 GOOD = ["The theorem follows from the lemma above.", "Photosynthesis turns light into sugar."]
 BAD = ["Click here to buy cheap now!!!", "Subscribe for free offers and win a prize"]
@@ -25,7 +25,7 @@ def write_training(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> FastText:
     folder = tmp_path_factory.mktemp("classifier")
     classifier.train(write_training(folder / "train.txt"), folder / "quality.bin", PARAMS)
     return classifier.load(folder / "quality.bin", "hq")
@@ -73,7 +73,7 @@ def test_bigrams_without_buckets_are_refused(tmp_path: Path) -> None:
         classifier.train(training, tmp_path / "quality.bin", Training(bucket=0))
 
 
-def test_scores_are_probabilities_of_the_label(model: Model) -> None:
+def test_scores_are_probabilities_of_the_label(model: FastText) -> None:
     texts = texts_of(*GOOD, *BAD, "", "unseen words only")
     hq, cc = score(model, "hq", texts), score(model, "cc", texts)
     assert hq.dtype == np.float32

