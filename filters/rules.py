@@ -82,7 +82,7 @@ def _tests(uses: Sequence[RuleUse]) -> list[tuple[str, Rule, float]]:
 def _reason(rule: Rule, limit: float) -> pl.Expr:
     """Reason to drop, NULL to keep."""
     value = pl.col(rule.signal).cast(pl.Float64)
-    fails = value < limit if rule.drop == "below" else value > limit
+    fails = {"below": value < limit, "above": value > limit, "reaches": value >= limit}[rule.drop]
     unknown = value.is_null() | value.is_nan()
     return (
         pl.when(unknown).then(pl.lit(UNMEASURED)).when(fails).then(pl.lit(rule.reason))

@@ -1,4 +1,4 @@
-"""What the kernels count per document for the rule sets of Dolma, DCLM, NeMo and for code.
+"""What the kernels count per document for Dolma, DCLM, NeMo, MADLAD-400 and code.
 
 One int64 per name, a row per document, behind the counts of `tally.py`. *Spaced* words are those of
 `str.split`, *bounded* words those of Unicode's word boundaries (`boundaries.py`). Lengths are
@@ -73,9 +73,22 @@ _CODE_COUNTS = (
     "alpha_chars",
     "xml_header",  # 1: "<?xml version=" within the first 100 characters
     "generated",  # 1: a mark of generated code within the first lines
+    "comment_chars",  # of the comment lines, white space around them left out
+    "newline_lines",  # newlines and one, as NeMo counts lines
+    "visible_chars",  # of an HTML page, 0 where they are under 100; of any other text, all
     "bytes",
     "compressed",  # bytes of the text behind zlib, level 6
 )
+_MADLAD_COUNTS = (
+    "sentences",
+    "questionable",  # for any of the rules
+    "list_case",
+    "length",
+    "technical",
+    "cursed",
+)
+MADLAD_BLOCK = len(_MADLAD_COUNTS)
+SENTENCES, QUESTIONABLE, LIST_CASE, ODD_LENGTH, TECHNICAL, CURSED = range(MADLAD_BLOCK)
 (
     LONGEST_LINE,
     CODE_LINES,
@@ -85,13 +98,21 @@ _CODE_COUNTS = (
     ALPHA_CHARS,
     XML_HEADER,
     GENERATED,
+    COMMENT_CHARS,
+    NEWLINE_LINES,
+    VISIBLE_CHARS,
     BYTES,
     COMPRESSED,
 ) = range(NEMO_GRAMS + _SIZES, NEMO_GRAMS + _SIZES + len(_CODE_COUNTS))
+_MADLAD_TOOLS = ("madlad_datamap", "madlad_paper")
+MADLAD_DATAMAP, MADLAD_PAPER = range(
+    COMPRESSED + 1, COMPRESSED + 1 + MADLAD_BLOCK * len(_MADLAD_TOOLS), MADLAD_BLOCK
+)
 
 NAMES = (
     *(f"{block}_{name}" for block in _BLOCKS for name in _SEGMENT_COUNTS),
     *_WORD_COUNTS,
     *(f"{tool}_{size}" for tool in _GRAM_COUNTS for size in range(_SIZES)),
     *_CODE_COUNTS,
+    *(f"{tool}_{name}" for tool in _MADLAD_TOOLS for name in _MADLAD_COUNTS),
 )
