@@ -5,16 +5,14 @@ a path behind it or neither, and a scheme (`https://`) or a user (`me@`) before 
 spaCy's URL_MATCH takes, but for IP numbers.
 """
 
-from numba import njit
-
 from cuvee.filters.characters import LOWER, class_at
-from cuvee.filters.pointers import Bytes, Tables
+from cuvee.filters.pointers import Bytes, Tables, inner, pasted
 
 _DASH, _DOT, _SLASH, _COLON, _LOW_LINE, _AT = 0x2D, 0x2E, 0x2F, 0x3A, 0x5F, 0x40
 _SCHEME_MARKS = (0x2B, _DASH, _DOT, _LOW_LINE)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _in_host(data: Bytes, at: int) -> bool:
     """Whether byte `at` may stand in a label of a host name, at its ends too (not `-` or `_`)."""
     byte = data[at]
@@ -23,7 +21,7 @@ def _in_host(data: Bytes, at: int) -> bool:
     return bool(0x30 <= byte <= 0x39 or 0x61 <= byte | 0x20 <= 0x7A)
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def _host_end(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     """Where the host name at `lo` ends; `lo` when there is none."""
     at, labels, small, letters = lo, 0, True, 0
@@ -44,7 +42,7 @@ def _host_end(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     return at if labels and small and letters > 1 else lo
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _is_host(data: Bytes, lo: int, hi: int, tables: Tables) -> bool:
     """Whether lo..hi is a host name, with a port or a path or without."""
     end = _host_end(data, lo, hi, tables)
@@ -60,7 +58,7 @@ def _is_host(data: Bytes, lo: int, hi: int, tables: Tables) -> bool:
     return end == hi or data[end] in (_SLASH, 0x3F, 0x23)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def is_address(data: Bytes, lo: int, hi: int, tables: Tables) -> bool:
     """Whether lo..hi is a URL, a host with a path or an e-mail address: those stay whole."""
     if _is_host(data, lo, hi, tables):

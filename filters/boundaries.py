@@ -7,7 +7,6 @@ emoji behind a zero-width joiner behind a letter (WB3c).
 """
 
 import numpy as np
-from numba import njit
 
 from cuvee.filters import variant_tally as v
 from cuvee.filters.characters import (
@@ -22,13 +21,13 @@ from cuvee.filters.characters import (
     count_chars,
 )
 from cuvee.filters.names import BASE, ONE
-from cuvee.filters.pointers import Bytes, Counts, Tables, Words
+from cuvee.filters.pointers import Bytes, Counts, Tables, Words, inlined, inner, signed
 from cuvee.filters.scan import COLUMNS, HASH, LENGTH, POWER
 
 _INSIDE = BREAK_LETTER | BREAK_NUMBER | BREAK_JOIN
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _after_extends(data: Bytes, at: int, hi: int, tables: Tables) -> tuple[int, int, int]:
     """Skip what belongs to the character before (WB4): byte, class and width of what follows."""
     while at < hi:
@@ -39,8 +38,8 @@ def _after_extends(data: Bytes, at: int, hi: int, tables: Tables) -> tuple[int, 
     return hi, 0, 0
 
 
-@njit(nogil=True, cache=True)
-def _word_end(data: Bytes, lo: int, hi: int, tables: Tables) -> tuple[int, int]:
+@inner
+def word_end(data: Bytes, lo: int, hi: int, tables: Tables) -> tuple[int, int]:
     """Byte where what starts at `lo` ends, and the class of its first character."""
     first, width = class_at(data, lo, tables)
     before = first
@@ -62,16 +61,16 @@ def _word_end(data: Bytes, lo: int, hi: int, tables: Tables) -> tuple[int, int]:
     return at, first
 
 
-@njit(nogil=True, cache=True)
+@inner
 def split_boundaries(
     text: tuple[Bytes, int], tables: Tables, words: Words, room: int, tally: Counts
 ) -> None:
     """Count the words of a document, and keep so many of them in `words` (as `scan.py` does)."""
     data, hi = text
-    at, count = 0, 0
+    at = count = signed(0)
     while at < hi:
         lo = at
-        at, kind = _word_end(data, lo, hi, tables)
+        at, kind = word_end(data, lo, hi, tables)
         if not kind & ALNUM:
             continue
         if count < room:

@@ -10,11 +10,10 @@ as spaCy's sentencizer does.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from cuvee.filters import tally as t
 from cuvee.filters.characters import DECIMAL, class_at
-from cuvee.filters.pointers import Bytes, Counts, Tables
+from cuvee.filters.pointers import Bytes, Counts, Tables, inner, pasted
 
 MAX_WORD = 1000  # characters of the longest word that a kept line may have
 
@@ -55,7 +54,7 @@ _RARE = np.zeros(256, np.uint8)
 _RARE[[*b"fvpjkFVPJK{", _KELVIN]] = 1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _stands(line: Bytes, at: int, span: tuple[int, int], phrase: Bytes) -> bool:
     """Whether the phrase stands at byte `at` of the span, in small or capital letters."""
     if at < span[0] or at + len(phrase) > span[1]:
@@ -67,7 +66,7 @@ def _stands(line: Bytes, at: int, span: tuple[int, int], phrase: Bytes) -> bool:
     return True
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _around(
     line: Bytes, letter: tuple[int, int], span: tuple[int, int], before: Bytes, after: Bytes
 ) -> bool:
@@ -76,7 +75,7 @@ def _around(
     return _stands(line, letter[1], span, after) and _stands(line, start, span, before)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _cookies(line: Bytes, letter: tuple[int, int], span: tuple[int, int]) -> bool:
     """Whether one of the phrases about cookies has this k."""
     if _around(line, letter, span, _COOKIE_POLICY[0], _COOKIE_POLICY[1]):
@@ -89,7 +88,7 @@ def _cookies(line: Bytes, letter: tuple[int, int], span: tuple[int, int]) -> boo
     return found
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _phrase_at(line: Bytes, at: int, span: tuple[int, int]) -> int:
     """Find the phrase that has its rarest letter at byte `at`."""
     folded = line[at] | 0x20
@@ -110,7 +109,7 @@ def _phrase_at(line: Bytes, at: int, span: tuple[int, int]) -> int:
     return CURLY
 
 
-@njit(nogil=True, cache=True)
+@inner
 def phrases(line: Bytes, span: tuple[int, int]) -> int:
     """Bits of the phrases and marks that a line holds."""
     found = 0
@@ -120,7 +119,7 @@ def phrases(line: Bytes, span: tuple[int, int]) -> int:
     return found
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _citation(line: Bytes, at: int, hi: int, tables: Tables) -> int:
     """Byte where the citation that starts at the bracket `at` ends; `at` when there is none."""
     end = at + 1
@@ -141,7 +140,7 @@ def _citation(line: Bytes, at: int, hi: int, tables: Tables) -> int:
     return at
 
 
-@njit(nogil=True, cache=True)
+@inner
 def has_citation(line: Bytes, span: tuple[int, int], tables: Tables) -> bool:
     """Whether the line holds a citation."""
     for at in range(span[0], span[1]):
@@ -150,7 +149,7 @@ def has_citation(line: Bytes, span: tuple[int, int], tables: Tables) -> bool:
     return False
 
 
-@njit(nogil=True, cache=True)
+@inner
 def uncite(line: Bytes, span: tuple[int, int], tables: Tables) -> Bytes:
     """Return the line without its citations, as an array."""
     at, hi = span
@@ -166,7 +165,7 @@ def uncite(line: Bytes, span: tuple[int, int], tables: Tables) -> Bytes:
     return edited[:size]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _ends_well(line: Bytes, span: tuple[int, int], quote: bool) -> bool:
     """Whether the line ends with one of . ? ! " or, if so asked, ' and not with three dots."""
     lo, hi = span
@@ -191,7 +190,7 @@ class Line(NamedTuple):
     sentences: int
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def _verdict(line: Line, rules: LineRules, tally: Counts) -> int:
     """Tally name of the reason to drop a line, -1 to keep it."""
     if line.longest > MAX_WORD:
@@ -212,7 +211,7 @@ def _verdict(line: Line, rules: LineRules, tally: Counts) -> int:
     return t.C4_POLICY if found & POLICY else -1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _judge_line(line: Line, rules: LineRules, tally: Counts) -> None:
     """Count a line for the reason that drops it, or its sentences if it is kept."""
     tally[rules.block + t.C4_LINES] += 1
@@ -223,7 +222,7 @@ def _judge_line(line: Line, rules: LineRules, tally: Counts) -> None:
         tally[rules.block + t.C4_SENTENCES] += line.sentences
 
 
-@njit(nogil=True, cache=True)
+@inner
 def judge_line(line: Line, asked: int, tally: Counts) -> None:
     """Judge a line by all rules that are asked for."""
     if asked & ASK_DATATROVE:

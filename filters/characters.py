@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from cuvee.filters.pointers import Bytes, Tables, signed
+from cuvee.filters.pointers import Bytes, Tables, inlined, inner, signed
 
 ALPHA = 1 << 0  # str.isalpha
 NONSYMBOL = 1 << 1  # not in datatrove's PUNCTUATION_SET (utils/text.py)
@@ -45,6 +44,7 @@ BREAK_JOIN = 1 << 22  # ExtendNumLet: belongs to the letters and numbers beside 
 BREAK_EXTEND = 1 << 23  # Extend, Format and ZWJ: belongs to the character before
 MID_LETTER = 1 << 24  # MidLetter, MidNumLet, Single_Quote: joins two letters
 MID_NUMBER = 1 << 25  # MidNum, MidNumLet, Single_Quote: joins two numbers
+CAPITAL = 1 << 26  # str.isupper of the character alone
 LETTER = LOWER | UPPER
 
 # datatrove 0.10 utils/text.py, as hexadecimal ranges. TERMINAL marks count as symbols too.
@@ -155,6 +155,7 @@ def _classes() -> NDArray[np.uint32]:
     _clear(classes, code_points("30-39"), PLAIN)
     unspaced = np.array(sorted(code_points(_UNSPACED)))
     _set(classes, unspaced[(classes[unspaced] & ALPHA) != 0], ALONE)
+    _set(classes, (code for code in assigned if chr(code).isupper()), CAPITAL)
     _set_breaks(classes)
     return classes
 
@@ -188,7 +189,7 @@ def characters() -> NDArray[np.uint64]:
     return np.concatenate([first, np.frombuffer(b"".join(places), np.uint32)]).astype(np.uint64)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def decode(data: Bytes, at: int) -> tuple[int, int]:
     """Code point at byte `at` and its width in bytes; `data` is UTF-8."""
     first = signed(data[at])
@@ -203,7 +204,7 @@ def decode(data: Bytes, at: int) -> tuple[int, int]:
     return (first & 0x07) << 18 | code << 6 | signed(data[at + 3]) & 0x3F, 4
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def class_at(data: Bytes, at: int, tables: Tables) -> tuple[int, int]:
     """Class of the character at byte `at`, and its width in bytes."""
     first = signed(data[at])
@@ -214,7 +215,7 @@ def class_at(data: Bytes, at: int, tables: Tables) -> tuple[int, int]:
     return signed(tables[place]), width
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def back(data: Bytes, end: int) -> int:
     """Byte where the character that ends before byte `end` starts."""
     at = end - 1
@@ -223,7 +224,7 @@ def back(data: Bytes, end: int) -> int:
     return at
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_chars(data: Bytes, lo: int, hi: int) -> int:
     """Characters (code points) in bytes lo..hi: all bytes but the continuation bytes."""
     count = 0
@@ -232,7 +233,7 @@ def count_chars(data: Bytes, lo: int, hi: int) -> int:
     return count
 
 
-@njit(nogil=True, cache=True)
+@inner
 def strip(data: Bytes, lo: int, hi: int, tables: Tables) -> tuple[int, int]:
     """Bytes lo..hi without the white space at both ends, as `str.strip`."""
     while lo < hi:

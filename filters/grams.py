@@ -9,12 +9,11 @@ pointers, of an entry a word.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cuvee.filters import variant_tally as v
 from cuvee.filters.names import BASE
-from cuvee.filters.pointers import Bytes, Counts, Slots, Words, pointer, signed
+from cuvee.filters.pointers import Bytes, Counts, Slots, Words, inner, pointer, signed
 from cuvee.filters.repetition import first_place, fresh_base, gram_length, slots_log2
 from cuvee.filters.scan import COLUMNS, HASH, POWER
 
@@ -45,7 +44,7 @@ class Top(NamedTuple):
     longest: int  # characters of the longest one as frequent
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _start(work: Work) -> int:
     """Make every pair of words a live gram; how many there are."""
     here = max(0, work.size - SMALLEST + 1)
@@ -59,7 +58,7 @@ def _start(work: Work) -> int:
     return here
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _lengthen(work: Work, size: int, alive: int) -> int:
     """Lengthen those live grams to `size` words that may be repeated; how many are left.
 
@@ -80,7 +79,7 @@ def _lengthen(work: Work, size: int, alive: int) -> int:
     return kept
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _look_up(work: Work, size: int, alive: int) -> Top:
     """Count how often each live gram has come, and note which are repeated."""
     table = (pointer(work.slots), slots_log2(work.size), fresh_base(work.slots, work.size))
@@ -102,7 +101,7 @@ def _look_up(work: Work, size: int, alive: int) -> Top:
     return Top(best, most, longest)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _all_chars(work: Work, size: int, total: int) -> int:
     """Characters of all grams of `size` words together; those of all words are `total`."""
     if work.size < 2 * size:
@@ -117,7 +116,7 @@ def _all_chars(work: Work, size: int, total: int) -> int:
     return chars
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _put_dolma(work: Work, size: int, alive: int, tally: Counts) -> None:
     """Dolma: the characters of every gram that occurs more than once."""
     chars = 0
@@ -131,7 +130,7 @@ def _put_dolma(work: Work, size: int, alive: int, tally: Counts) -> None:
     tally[v.DOLMA_ALL_GRAMS + size] = _all_chars(work, size, tally[v.GRAM_CHARS])
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _put_nemo(work: Work, size: int, alive: int, tally: Counts) -> None:
     """NeMo: grams that came before, but for the words that overlap with the one before."""
     chars, last = 0, -size
@@ -144,7 +143,7 @@ def _put_nemo(work: Work, size: int, alive: int, tally: Counts) -> None:
     tally[v.NEMO_GRAMS + size] = chars
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _put_dclm(work: Work, size: int, alive: int, tally: Counts) -> None:
     """DCLM: every word that some repeated gram covers."""
     chars, covered = 0, 0
@@ -157,7 +156,7 @@ def _put_dclm(work: Work, size: int, alive: int, tally: Counts) -> None:
     tally[v.DCLM_GRAMS + size] = chars
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_bounded_grams(work: Work, tally: Counts) -> None:
     """Count the grams of bounded words, as DCLM does."""
     alive = _start(work)
@@ -171,7 +170,7 @@ def count_bounded_grams(work: Work, tally: Counts) -> None:
             tally[v.DCLM_GRAMS + size] = top.times * top.longest
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _write(
     text: tuple[Bytes, int], starts: Counts, work: Work, place: int, size: int
 ) -> NDArray[np.uint8]:
@@ -192,7 +191,7 @@ def _write(
     return joined[: end - 1]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _occurrences(text: tuple[Bytes, int], joined: NDArray[np.uint8]) -> int:
     """Occurrences of a string in the text as `str.count` counts them (Horspool's search)."""
     data, hi = text
@@ -200,7 +199,7 @@ def _occurrences(text: tuple[Bytes, int], joined: NDArray[np.uint8]) -> int:
     steps = np.full(256, size, np.int64)
     for place in range(size - 1):
         steps[joined[place]] = size - 1 - place
-    found, at = 0, 0
+    found = at = signed(0)
     while at + size <= hi:
         last = data[at + size - 1]
         place = size - 1 if last == joined[size - 1] else -1
@@ -211,7 +210,7 @@ def _occurrences(text: tuple[Bytes, int], joined: NDArray[np.uint8]) -> int:
     return found
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_spaced_grams(text: tuple[Bytes, int], starts: Counts, work: Work, tally: Counts) -> None:
     """Count the grams of spaced words (that begin at `starts`), as Dolma and NeMo do."""
     alive = _start(work)

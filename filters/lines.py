@@ -8,7 +8,6 @@ grows.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cuvee.filters import tally as t
@@ -21,13 +20,13 @@ from cuvee.filters.characters import (
     strip,
 )
 from cuvee.filters.names import ONE, SPREAD, roll
-from cuvee.filters.pointers import Bytes, Counts, Tables, signed
+from cuvee.filters.pointers import Bytes, Counts, Tables, inner, pasted, signed
 
 SHORT_LINE = 30  # characters; fineweb_quality_filter.py of datatrove, `short_line_length`
 _SMALLEST = 64  # slots of a fresh seen set
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_line(data: Bytes, span: tuple[int, int], tables: Tables, tally: Counts) -> None:
     """Count a line, and whether it starts with a bullet or ends with an ellipsis."""
     tally[t.LINES] += 1
@@ -41,14 +40,14 @@ def count_line(data: Bytes, span: tuple[int, int], tables: Tables, tally: Counts
         tally[t.BULLET_LINES] += 1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _is_mark(data: Bytes, at: int, lo: int, hi: int, third: int) -> bool:
     """Whether the character E2 80 `third` stands at `at` within lo..hi."""
     inside = lo <= at and at + 3 <= hi
     return inside and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == third
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _insert(seen: NDArray[np.uint64], value: np.uint64) -> bool:
     """Put a hash into the seen set; whether it was there. Slot 0 counts the hashes held."""
     value = max(value, ONE)  # 0 marks a free slot
@@ -63,7 +62,7 @@ def _insert(seen: NDArray[np.uint64], value: np.uint64) -> bool:
     return False
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _room(seen: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the seen set, with twice the slots where half of them are taken."""
     if signed(seen[0]) * 2 < len(seen) - 1:
@@ -75,7 +74,7 @@ def _room(seen: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return larger
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _is_blank(data: Bytes, lo: int, hi: int, tables: Tables) -> bool:
     while lo < hi:
         kind, width = class_at(data, lo, tables)
@@ -85,7 +84,7 @@ def _is_blank(data: Bytes, lo: int, hi: int, tables: Tables) -> bool:
     return True
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def _put_piece(
     data: Bytes,
     span: tuple[int, int],
@@ -111,18 +110,18 @@ def _put_piece(
         tally[t.TERMINAL_PIECES] += 1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _next_newline(data: Bytes, at: int, hi: int) -> int:
     while at < hi and data[at] != 0x0A:
         at += 1
     return at
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_pieces(data: Bytes, hi: int, tables: Tables, tally: Counts) -> None:
     """Count the newlines, elements and pieces of one document of `hi` bytes."""
     seen = np.zeros(_SMALLEST + 1, np.uint64)
-    lo = 0
+    lo = signed(0)
     while True:
         end = _next_newline(data, lo, hi)
         again = False
@@ -141,11 +140,11 @@ def count_pieces(data: Bytes, hi: int, tables: Tables, tally: Counts) -> None:
     tally[t.DUP_ELEMENTS] += leading and trailing  # the empty string, twice
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_paragraphs(data: Bytes, size: int, tables: Tables, tally: Counts) -> None:
     """Count the paragraphs of one document of `size` bytes, and those that came before."""
     seen = np.zeros(_SMALLEST + 1, np.uint64)
-    lo, hi = strip(data, 0, size, tables)
+    lo, hi = strip(data, signed(0), size, tables)
     start, at = lo, lo
     tally[t.PARAGRAPHS] = 1
     while True:

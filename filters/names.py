@@ -8,12 +8,11 @@ what it is. The hash is the polynomial one that words carry (`roll`): for two st
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cuvee.filters.characters import NAMES_ROOM, characters
 from cuvee.filters.contractions import UNITS, cuts
-from cuvee.filters.pointers import Bytes, Tables, signed
+from cuvee.filters.pointers import Bytes, Tables, inlined, signed
 
 # Gopher's eight (Rae et al. 2021, table A1), in the order of the bits of their mask.
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -35,7 +34,7 @@ _SLOTS_LOG2 = 12
 _SLOTS = 1 << _SLOTS_LOG2  # hashes (0: a free slot), then as many codes: NAMES_ROOM entries
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def roll(data: Bytes, lo: int, hi: int) -> np.uint64:
     """Polynomial hash of bytes lo..hi."""
     value, at = np.uint64(0), lo
@@ -52,7 +51,7 @@ def roll(data: Bytes, lo: int, hi: int) -> np.uint64:
     return value
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def code_of(value: np.uint64, tables: Tables) -> int:
     """Code of the name whose hash is `value`; 0 when there is none."""
     slot = signed((value * SPREAD) >> np.uint64(64 - _SLOTS_LOG2))
@@ -63,7 +62,7 @@ def code_of(value: np.uint64, tables: Tables) -> int:
     return 0
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def name_at(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     """Code of the name that bytes lo..hi are; 0 when they are none."""
     if hi - lo > LONGEST or hi <= lo:

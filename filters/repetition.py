@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cuvee.filters import tally as t
 from cuvee.filters.names import BASE, SPREAD
-from cuvee.filters.pointers import Slots, Words, pointer, signed
+from cuvee.filters.pointers import Slots, Words, inlined, inner, pasted, pointer, signed
 from cuvee.filters.scan import COLUMNS, HASH, LENGTH, POWER
 
 TOP_SIZES = (2, 3, 4)
@@ -36,7 +36,7 @@ def slots_log2(words: int) -> int:
     return size
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def first_place(grams: Words, place: int, table: Table) -> int:
     """Where the gram of `place` was first seen; `place` itself (which is noted) if nowhere."""
     slots, log2, base = table
@@ -51,7 +51,7 @@ def first_place(grams: Words, place: int, table: Table) -> int:
     return place
 
 
-@njit(nogil=True, cache=True)
+@inner
 def fresh_base(slots: Slots, count: int) -> int:
     """Return the base that makes the table empty; it lies in the last entry, behind the slots."""
     base = signed(slots[-1])
@@ -62,10 +62,10 @@ def fresh_base(slots: Slots, count: int) -> int:
     return base
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def _top(grams: Words, count: int, table: Table, times: Slots) -> tuple[int, int]:
     """Place and number of the most frequent of the first `count` grams."""
-    best, most = 0, 0
+    best = most = signed(0)
     for place in range(count):
         first = first_place(grams, place, table)
         number = 1 if first == place else signed(times[first]) + 1
@@ -75,7 +75,7 @@ def _top(grams: Words, count: int, table: Table, times: Slots) -> tuple[int, int
     return best, most
 
 
-@njit(nogil=True, cache=True)
+@inner
 def gram_length(words: Words, place: int, size: int) -> int:
     """Characters of `size` words from `place` on, without spaces."""
     chars = 0
@@ -84,10 +84,10 @@ def gram_length(words: Words, place: int, size: int) -> int:
     return chars
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def _repeated(words: Words, grams: Words, count: int, size: int, table: Table) -> int:
     """Characters of the grams (`count` of them, of `size` words) that were seen before."""
-    chars, place = 0, 0
+    chars, place = signed(0), signed(0)
     while place < count:
         if first_place(grams, place, table) == place:
             place += 1
@@ -97,7 +97,7 @@ def _repeated(words: Words, grams: Words, count: int, size: int, table: Table) -
     return chars
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _append(grams: Words, words: Words, size: int, count: int, joint: int) -> None:
     """Lengthen `count` grams from size - 1 words to `size`; with a space between if joint is 1."""
     last = COLUMNS * (size - 1)
@@ -109,14 +109,14 @@ def _append(grams: Words, words: Words, size: int, count: int, joint: int) -> No
         grams[place] = gram * words[word + POWER] + words[word + HASH]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _start(grams: Words, words: Words, count: int) -> None:
     """Make grams of one word."""
     for place in range(count):
         grams[place] = words[COLUMNS * place + HASH]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_grams(
     words: NDArray[np.uint64],
     grams: NDArray[np.uint64],

@@ -8,7 +8,6 @@ applied. It runs at 100 to 150 MB/s on one core of an EPYC.
 """
 
 import numpy as np
-from numba import njit
 
 from cuvee.filters import tally as t
 from cuvee.filters.c4 import Line, has_citation, judge_line, uncite
@@ -25,17 +24,27 @@ from cuvee.filters.characters import (
 )
 from cuvee.filters.lines import count_line
 from cuvee.filters.names import BASE, ONE, SPECIAL, STOP, code_of
-from cuvee.filters.pointers import Bytes, Counts, Tables, Words, pointer, signed
+from cuvee.filters.pointers import (
+    Bytes,
+    Counts,
+    Tables,
+    Words,
+    inlined,
+    inner,
+    pasted,
+    pointer,
+    signed,
+)
 from cuvee.filters.words import MAX_CHUNK, chunk_end, split_chunk
 
-_LETTERS = ALPHA | NONSYMBOL | NONPUNCT  # classes of a word of ASCII letters
+_LETTERS = signed(ALPHA | NONSYMBOL | NONPUNCT)  # classes of a word of ASCII letters
 HASH, POWER, LENGTH = 0, 1, 2  # columns of a document's words
 COLUMNS = 3
 TALLY_ROOM = t.ENDS + MAX_CHUNK + 8  # a tally, and behind it the ends of one chunk's words
 _STOP_BYTES = 4  # the longest stop word
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _count_sentence(kind: int, chars: int, tally: Counts) -> None:
     """Count sentences as spaCy's sentencizer: one starts at the first word after an end mark."""
     if kind & TERMINAL and chars == 1:
@@ -45,7 +54,7 @@ def _count_sentence(kind: int, chars: int, tally: Counts) -> None:
         tally[t.SENTENCE_ENDED] = 0
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _put_word(
     word: tuple[np.uint64, np.uint64, int], kind: int, words: Words, tally: Counts
 ) -> None:
@@ -66,7 +75,7 @@ def _put_word(
     _count_sentence(kind, chars, tally)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@pasted
 def _put_span(
     data: Bytes,
     span: tuple[int, int],
@@ -92,14 +101,14 @@ def _put_span(
         _mark_stop_word(code_of(value, tables), tally)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _mark_stop_word(code: int, tally: Counts) -> None:
     """Note that the stop word of this code occurs."""
     if code & STOP:
         tally[t.STOP_WORDS] |= 1 << ((code & STOP) - 1)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _count_marks(data: Bytes, lo: int, hi: int, tally: Counts) -> None:
     """Count the number signs and ellipses of a chunk, as `str.count` does, and note brackets."""
     dots = 0
@@ -116,7 +125,7 @@ def _count_marks(data: Bytes, lo: int, hi: int, tally: Counts) -> None:
             tally[t.ELLIPSES] += 1
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@pasted
 def _put_chunk(
     data: Bytes,
     span: tuple[int, int],
@@ -133,7 +142,7 @@ def _put_chunk(
         lo = tally[place]
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@pasted
 def _put_letters(
     data: Bytes,
     span: tuple[int, int],
@@ -166,18 +175,18 @@ def _put_letters(
     _mark_stop_word(code, tally)
     if marked:
         kind = TERMINAL if mark == 0x2E else 0
-        _put_word((np.uint64(mark) + ONE, BASE, 1), kind, words, tally)
+        _put_word((np.uint64(mark) + ONE, BASE, signed(1)), kind, words, tally)
     return shut
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _note_room(at: int, words: Words, tally: Counts) -> None:
     """Note that all words up to byte `at` were kept."""
     if tally[t.WORDS] <= tally[t.ROOM]:
         tally[t.GRAM_BYTES] = at
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@pasted
 def put_run(
     data: Bytes,
     span: tuple[int, int],
@@ -203,7 +212,7 @@ def put_run(
     return at
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _start_line(tally: Counts) -> None:
     """Forget the line before."""
     tally[t.RUN_WORDS] = tally[t.RUN_LONGEST] = tally[t.SENTENCE_ENDED] = 0
@@ -211,22 +220,39 @@ def _start_line(tally: Counts) -> None:
     tally[t.LINE_BRACKETS] = 0
 
 
-@njit(nogil=True, cache=True)
+@pasted
+def _recount(data: Bytes, hi: int, tables: Tables, tally: Counts) -> None:
+    """Count the runs and sentences of a line of `hi` bytes, from its start."""
+    at, apart = signed(0), True
+    _start_line(tally)
+    while at < hi:
+        kind, width = class_at(data, at, tables)
+        if kind & SPACE:
+            at, apart = at + width, True
+            continue
+        tally[t.RUN_WORDS] += apart
+        apart = False
+        end = chunk_end(data, at, hi, tables)[0]
+        count = split_chunk(data, (at, end), tables, tally)
+        for place in range(t.ENDS, t.ENDS + count):
+            kinds, chars = signed(0), signed(0)
+            while at < tally[place]:
+                kind, width = class_at(data, at, tables)
+                at, kinds, chars = at + width, kinds | kind, chars + 1
+            _count_sentence(kinds, chars, tally)
+
+
+@pasted
 def _judge_edited(edited: Bytes, tables: Tables, asked: int, tally: Counts) -> None:
     """Apply C4's rules to a line (an array) without its citations: its words are recounted."""
-    again = np.zeros(TALLY_ROOM, np.int64)
-    hi = len(edited)
+    hi, longest, words = len(edited), tally[t.RUN_LONGEST], tally[t.RUN_WORDS]
     line: Bytes = pointer(edited)
-    at, recount = 0, pointer(again)
-    _start_line(recount)
-    while at < hi:
-        kind, width = class_at(line, at, tables)
-        at = at + width if kind & SPACE else put_run(line, (at, hi), tables, tables, recount)
-    counted = (tally[t.RUN_LONGEST], tally[t.RUN_WORDS], again[t.RUN_WORDS], again[t.SENTENCES])
+    _recount(line, hi, tables, tally)
+    counted = (longest, words, tally[t.RUN_WORDS], tally[t.SENTENCES])
     judge_line(Line(line, (0, hi), *counted), asked, tally)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _end_line(data: Bytes, span: tuple[int, int], tables: Tables, c4: int, tally: Counts) -> None:
     """Apply what is counted by line."""
     count_line(data, span, tables, tally)
@@ -241,7 +267,7 @@ def _end_line(data: Bytes, span: tuple[int, int], tables: Tables, c4: int, tally
     _start_line(tally)
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def scan_text(
     text: tuple[Bytes, int], tables: Tables, words: Words, c4: int, tally: Counts
 ) -> None:
@@ -250,7 +276,7 @@ def scan_text(
     `c4` has the bits of the rules of `c4.py` that are asked for.
     """
     data, hi = text
-    line, at = 0, 0
+    line = at = signed(0)
     _start_line(tally)
     while at < hi:
         kind, width = class_at(data, at, tables)

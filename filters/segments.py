@@ -9,13 +9,12 @@ NeMo leaves out blank lines.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cuvee.filters import variant_tally as v
 from cuvee.filters.characters import count_chars, strip
 from cuvee.filters.names import ONE, SPREAD, roll
-from cuvee.filters.pointers import Bytes, Counts, Tables, signed
+from cuvee.filters.pointers import Bytes, Counts, Tables, inner, signed
 
 _SMALLEST = 64  # slots of a fresh set
 
@@ -34,7 +33,7 @@ DCLM = (Cut(1, True, False, v.DCLM_LINES), Cut(2, True, False, v.DCLM_PARAGRAPHS
 NEMO = (Cut(1, False, False, v.NEMO_LINES), Cut(2, False, True, v.NEMO_PARAGRAPHS))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _times(seen: NDArray[np.uint64], value: np.uint64, more: np.uint64) -> int:
     """Note a hash `more` times; how often it was noted. Slot 0 counts hashes, pairs follow."""
     value = max(value, ONE)  # 0 marks a free slot
@@ -49,7 +48,7 @@ def _times(seen: NDArray[np.uint64], value: np.uint64, more: np.uint64) -> int:
     return signed(seen[2 + 2 * slot])
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _room(seen: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the set, with twice the slots where half of them are taken."""
     if signed(seen[0]) * 4 < len(seen) - 1:
@@ -61,7 +60,7 @@ def _room(seen: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return larger
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _separator(data: Bytes, at: int, hi: int, newlines: int) -> int:
     """Byte where the next separator starts; `hi` where there is none."""
     while at < hi:
@@ -71,7 +70,7 @@ def _separator(data: Bytes, at: int, hi: int, newlines: int) -> int:
     return hi
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _count_marks(data: Bytes, span: tuple[int, int], cut: Cut, tally: Counts) -> None:
     """Count a line that starts with a bullet, or ends with an ellipsis, by the tool's list."""
     lo, hi = span
@@ -89,14 +88,14 @@ def _count_marks(data: Bytes, span: tuple[int, int], cut: Cut, tally: Counts) ->
     tally[cut.block + v.ELLIPSES] += tail
 
 
-@njit(nogil=True, cache=True)
+@inner
 def is_spaced_dots(data: Bytes, at: int) -> bool:
     """Whether `. . .` stands at byte `at`, behind which there are four bytes at least."""
     dots = data[at] == 0x2E and data[at + 2] == 0x2E and data[at + 4] == 0x2E
     return bool(dots and data[at + 1] == 0x20 and data[at + 3] == 0x20)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _put_segment(chars: int, times: int, block: int, tally: Counts) -> None:
     """Count a segment that occurs for the `times`-th time."""
     tally[block + v.SEGMENTS] += 1
@@ -109,11 +108,11 @@ def _put_segment(chars: int, times: int, block: int, tally: Counts) -> None:
         tally[block + v.REPEATED_CHARS] += fresh * chars
 
 
-@njit(nogil=True, cache=True)
+@inner
 def count_segments(data: Bytes, size: int, tables: Tables, cut: Cut, tally: Counts) -> None:
     """Count the segments of one document of `size` bytes."""
     seen = np.zeros(2 * _SMALLEST + 1, np.uint64)
-    start = 0
+    start = signed(0)
     while start <= size:
         end = _separator(data, start, size, cut.newlines)
         lo, hi = start, end

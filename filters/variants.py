@@ -1,4 +1,4 @@
-"""Count a batch of documents for the rule sets of Dolma, DCLM and NeMo, and for code.
+"""Count a batch of documents for the rule sets of Dolma, DCLM, NeMo, MADLAD-400, and for code.
 
 Each document is walked once per splitter that is asked for, while it is in the cache.
 """
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cuvee.filters import variant_tally as v
 from cuvee.filters.boundaries import split_boundaries
 from cuvee.filters.grams import Work, count_bounded_grams, count_spaced_grams
-from cuvee.filters.pointers import Bytes, Tables, pointer
+from cuvee.filters.madlad import count_madlad
+from cuvee.filters.pointers import Bytes, Tables, inner, pointer
 from cuvee.filters.repetition import slots_log2
 from cuvee.filters.segments import DCLM, DOLMA, NEMO, count_segments
 from cuvee.filters.source_code import count_code
@@ -33,6 +34,8 @@ class Wanted(NamedTuple):
     dclm_lines: bool
     nemo_lines: bool
     code: bool
+    madlad_datamap: bool
+    madlad_paper: bool
     compressed: bool
 
 
@@ -60,7 +63,7 @@ def _room(words: int, wanted: Wanted) -> Room:
     )
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _work(room: Room, count: int) -> Work:
     """Return what the grams of so many words are counted with."""
     kept = min(count, len(room.starts))
@@ -76,7 +79,7 @@ def _work(room: Room, count: int) -> Work:
     )
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _count_lines(
     data: Bytes, size: int, places: Tables, wanted: Wanted, row: NDArray[np.int64]
 ) -> None:
@@ -92,7 +95,7 @@ def _count_lines(
         count_segments(data, size, places, NEMO[1], tally)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _count_document(
     text: NDArray[np.uint8],
     tables: NDArray[np.uint64],
@@ -146,6 +149,8 @@ def count_variants(
     if len(rows) and any(wanted):
         room = _room(min(int(np.diff(offsets).max()), most_words), wanted)
         _count_documents(texts, tables, room, wanted, rows)
+    if wanted.madlad_datamap or wanted.madlad_paper:
+        count_madlad(texts, tables, (wanted.madlad_datamap, wanted.madlad_paper), rows)
     if wanted.compressed:
         rows[:, v.BYTES] = np.diff(offsets)
         letters = texts[0].data

@@ -6,13 +6,12 @@ characters or more counts as that long.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cuvee.filters import variant_tally as v
 from cuvee.filters.characters import ALNUM, ALPHA, SPACE, class_at, count_chars
 from cuvee.filters.names import BASE, ONE, STOP, code_of
-from cuvee.filters.pointers import Bytes, Counts, Tables, Words
+from cuvee.filters.pointers import Bytes, Counts, Tables, Words, inlined, inner, signed
 from cuvee.filters.scan import COLUMNS, HASH, LENGTH, POWER
 from cuvee.filters.segments import is_spaced_dots
 
@@ -20,13 +19,13 @@ LENGTHS = 1024
 _STOP_BYTES = 4  # the longest stop word
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _is_plain_space(byte: int) -> bool:
     """Whether fastText's tokenizer ends a word at this byte (dictionary.cc, `readWord`)."""
     return byte == 0x20 or 0x09 <= byte <= 0x0D or byte == 0
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _count_stop_word(data: Bytes, lo: int, hi: int, tables: Tables, tally: Counts) -> None:
     """Count a short word that is a stop word as it stands, or in small letters."""
     exact, folded = np.uint64(0), np.uint64(0)
@@ -39,7 +38,7 @@ def _count_stop_word(data: Bytes, lo: int, hi: int, tables: Tables, tally: Count
     tally[v.FOLDED_STOP_WORDS] += code_of(folded, tables) & STOP != 0
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _count_symbols(
     data: Bytes, at: int, hi: int, dots: tuple[int, int], tally: Counts
 ) -> tuple[int, int]:
@@ -57,7 +56,7 @@ def _count_symbols(
     return three, spaced
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _middle(lengths: NDArray[np.int64], rank: int) -> int:
     """Length of the word of this rank, from the shortest (0) on; 0 where there is no word."""
     passed = 0
@@ -68,7 +67,7 @@ def _middle(lengths: NDArray[np.int64], rank: int) -> int:
     return 0
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _is_symbol(data: Bytes, at: int, hi: int, tally: Counts) -> bool:
     """Whether one of Dolma's two symbols stands at `at`; U+2026 is counted here."""
     if data[at] == 0xE2 and at + 2 < hi and data[at + 1] == 0x80 and data[at + 2] == 0xA6:
@@ -77,7 +76,7 @@ def _is_symbol(data: Bytes, at: int, hi: int, tally: Counts) -> bool:
     return bool(data[at] == 0x23)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _put_word(
     lo: int,
     word: tuple[np.uint64, np.uint64, int],
@@ -98,7 +97,7 @@ def _put_word(
     tally[v.SPACED_CHARS] += chars
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _read_word(
     data: Bytes, lo: int, hi: int, tables: Tables, dots: tuple[int, int], tally: Counts
 ) -> tuple[int, tuple[np.uint64, np.uint64, int], tuple[int, int]]:
@@ -124,7 +123,7 @@ def _read_word(
     return at, (value, power, chars), dots
 
 
-@njit(nogil=True, cache=True)
+@inner
 def split_whitespace(
     text: tuple[Bytes, int],
     tables: Tables,
@@ -137,7 +136,8 @@ def split_whitespace(
     `lengths` must be zeros.
     """
     data, hi = text
-    at, end, dots = 0, 0, (0, 0)
+    at = end = signed(0)
+    dots = (at, at)
     while at < hi:
         kind, width = class_at(data, at, tables)
         if kind & SPACE:
@@ -153,5 +153,5 @@ def split_whitespace(
             _count_stop_word(data, lo, at, tables, tally)
     count = tally[v.SPACED_WORDS]
     tally[v.SPACED_NUMERIC] = count - tally[v.SPACED_ALPHA]
-    tally[v.TEXT_CHARS] = count_chars(data, 0, hi if count <= kept[2] else end)
+    tally[v.TEXT_CHARS] = count_chars(data, signed(0), hi if count <= kept[2] else end)
     tally[v.HALVES] = _middle(lengths, (count - 1) // 2) + _middle(lengths, count // 2)

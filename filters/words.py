@@ -15,8 +15,6 @@ P* marks of every script are split off, not only those of spaCy's list; emoticon
 an IP number is no host of an address; `US$` is cut.
 """
 
-from numba import njit
-
 from cuvee.filters.addresses import is_address
 from cuvee.filters.characters import (
     ALONE,
@@ -36,7 +34,7 @@ from cuvee.filters.characters import (
     class_at,
 )
 from cuvee.filters.names import CUT_1, CUT_2, SPECIAL, UNIT, name_at
-from cuvee.filters.pointers import Bytes, Counts, Tables
+from cuvee.filters.pointers import Bytes, Counts, Tables, inlined, inner, pasted, signed
 from cuvee.filters.tally import ENDS
 
 MAX_CHUNK = 1 << 16  # bytes; a longer chunk is cut at the next character, to bound the memory
@@ -46,13 +44,13 @@ _PERCENT = 0x25
 _UNIT_BYTES = 9  # the longest unit, `мбар`, has 8
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _is(data: Bytes, at: int, hi: int, second: int, third: int) -> bool:
     """Whether the general-punctuation character E2 `second` `third` stands at `at`."""
     return at + 2 < hi and data[at] == 0xE2 and data[at + 1] == second and data[at + 2] == third
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _repeat(data: Bytes, at: int, hi: int) -> int:
     """How often the byte at `at` stands there in a row."""
     end = at + 1
@@ -61,7 +59,7 @@ def _repeat(data: Bytes, at: int, hi: int) -> int:
     return end - at
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@pasted
 def _prefix(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     """Bytes that are split off the front of lo..hi."""
     if lo >= hi:
@@ -79,7 +77,7 @@ def _prefix(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     return width
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _ends_sentence(data: Bytes, lo: int, dot: int, tables: Tables) -> bool:
     """Whether the single full stop at `dot` is split off what stands before it."""
     if dot == lo:
@@ -93,7 +91,7 @@ def _ends_sentence(data: Bytes, lo: int, dot: int, tables: Tables) -> bool:
     return bool(kind & UPPER and last > lo and class_at(data, back(data, last), tables)[0] & UPPER)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _unit(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     """Bytes of the unit of measure that follows a digit at the end of lo..hi."""
     at = hi
@@ -104,7 +102,7 @@ def _unit(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     return 0
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def _suffix(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     """Bytes that are split off the back of lo..hi."""
     if lo >= hi:
@@ -129,7 +127,7 @@ def _suffix(data: Bytes, lo: int, hi: int, tables: Tables) -> int:
     return _unit(data, lo, hi, tables)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _hyphen(data: Bytes, at: int, hi: int, tables: Tables) -> int:
     """Bytes of the hyphen or dash at `at`, when a letter follows it."""
     end = at
@@ -147,7 +145,7 @@ def _hyphen(data: Bytes, at: int, hi: int, tables: Tables) -> int:
     return end - at
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def _infix(data: Bytes, at: int, hi: int, before: int, tables: Tables) -> tuple[int, int, int]:
     """Bytes of the infix at `at` (0: none), the class and the width of its character.
 
@@ -178,7 +176,7 @@ def _infix(data: Bytes, at: int, hi: int, before: int, tables: Tables) -> tuple[
     return 0, kind, width
 
 
-@njit(nogil=True, cache=True)
+@pasted
 def _split_middle(
     data: Bytes,
     span: tuple[int, int],
@@ -188,7 +186,7 @@ def _split_middle(
 ) -> int:
     """Cut the span at its infixes: writes the ends from ends[count] on, returns the new count."""
     lo, hi = span
-    start, at, before = lo, lo, 0
+    start, at, before = lo, lo, signed(0)
     while at < hi:
         width, kind, step = _infix(data, at, hi, before, tables)
         if width and at > lo:
@@ -209,7 +207,7 @@ def _split_middle(
     return count
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@pasted
 def _split_name(code: int, span: tuple[int, int], ends: Counts, count: int) -> int:
     """Cut the name at the span as its code says; as `_split_middle`."""
     for shift in (CUT_1, CUT_2):
@@ -221,7 +219,7 @@ def _split_name(code: int, span: tuple[int, int], ends: Counts, count: int) -> i
     return count + 1
 
 
-@njit(nogil=True, cache=True)
+@inner
 def split_chunk(
     data: Bytes,
     span: tuple[int, int],
@@ -264,7 +262,7 @@ def split_chunk(
     return count - ENDS
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@inlined
 def chunk_end(data: Bytes, lo: int, hi: int, tables: Tables) -> tuple[int, int, int]:
     """End of the chunk that starts at `lo`, its characters, and their classes or-ed."""
     kind, width = class_at(data, lo, tables)

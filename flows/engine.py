@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
@@ -115,16 +116,28 @@ class Engine:
     def call(self, step: Step, unit: Unit) -> Mapping[str, int]:
         """Run a unit's work here, or in the pool when it would hold the interpreter lock."""
         if not step.in_processes:
-            return unit.work(*unit.arguments)
+            return lean(unit.work, *unit.arguments)
         if self._pool is None:
             raise RuntimeError("the engine is not open")
         try:
-            return self._pool.submit(unit.work, *unit.arguments).result()
+            return self._pool.submit(lean, unit.work, *unit.arguments).result()
         except BrokenProcessPool as error:
             raise RunError(
                 f"A worker process died in {step.name} {unit.name}: it may have lacked memory.",
                 do="Give the same command with fewer --workers; finished parts are kept.",
             ) from error
+
+
+def lean(work: Callable[..., Mapping[str, int]], *arguments: Any) -> Mapping[str, int]:
+    """Do a unit's work, and give back what Arrow keeps of its memory for later units.
+
+    Two threads that signed eight parts of 40 MB peaked at 405 to 420 MiB, and at 442 to 540
+    without it.
+    """
+    try:
+        return work(*arguments)
+    finally:
+        pa.default_memory_pool().release_unused()
 
 
 @contextmanager

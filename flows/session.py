@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from cuvee.configs.load import load
+from cuvee.configs.load import base_of, load
 from cuvee.flows.checks import begin
 from cuvee.flows.engine import Engine, open_engine
 from cuvee.flows.job import open_job
@@ -17,7 +17,7 @@ def session(
 ) -> Iterator[Engine]:
     """Yield the engine of a flow run; its parameters are a flow's."""
     chosen = load(Path(recipe), overrides, scale)
-    job = open_job(chosen, Path(out), Path(recipe).parent, update)
+    job = open_job(chosen, Path(out), base_of(Path(recipe)), update)
     begin(job)
     with open_engine(job, workers, Screen(make_console())) as engine:
         yield engine
