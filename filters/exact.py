@@ -44,7 +44,7 @@ def exact_keys(texts: pa.LargeStringArray) -> pa.FixedSizeBinaryArray:
 
 
 @njit(nogil=True, cache=True)
-def _wide_space_bytes(data: NDArray[np.uint8], i: int, end: int) -> int:
+def wide_space_bytes(data: NDArray[np.uint8], i: int, end: int) -> int:
     """How many bytes of white space beyond ASCII start at byte `i`; 0 for none."""
     if data[i] == 0xC2 and i + 1 < end:
         return 2 if data[i + 1] == 0x85 or data[i + 1] == 0xA0 else 0
@@ -71,7 +71,7 @@ def _fold_white_space(bounds: Offsets, data: NDArray[np.uint8], out: NDArray[np.
         while i < end:
             role, shown, size = _ROLES[data[i]], _SHOWN[data[i]], 1
             if role == _MAYBE:
-                size = _wide_space_bytes(data, i, end)
+                size = wide_space_bytes(data, i, end)
                 role, shown = (_SPACE, _BLANK) if size else (_PLAIN, shown)
                 size = max(size, 1)
             out[n] = shown

@@ -112,7 +112,7 @@ def _decode(data: NDArray[np.uint8], i: int, end: int) -> tuple[np.int64, int]:
 
 
 @njit(nogil=True, cache=True)
-def _hash_words(
+def hash_words(
     data: NDArray[np.uint8], start: int, end: int, table: NDArray[np.uint32], out: Hashes
 ) -> np.int64:
     """Write the unmixed hash of each word of a text to `out`; return how many there are.
@@ -155,7 +155,7 @@ def _hash_words(
 
 
 @njit(nogil=True, cache=True)
-def _roll(words: Hashes, n: np.int64, ngram: int) -> np.int64:
+def roll_shingles(words: Hashes, n: np.int64, ngram: int) -> np.int64:
     """Turn the first `n` unmixed words into shingles, in place; return how many there are."""
     if n < ngram:
         return np.int64(0)
@@ -183,8 +183,8 @@ def _shingle_documents(
     offsets = np.zeros(bounds.size, np.int64)
     for doc in range(bounds.size - 1):
         free = out[offsets[doc] :]
-        words = _hash_words(data, bounds[doc], bounds[doc + 1], table, free)
-        offsets[doc + 1] = offsets[doc] + _roll(free, words, ngram)
+        words = hash_words(data, bounds[doc], bounds[doc + 1], table, free)
+        offsets[doc + 1] = offsets[doc] + roll_shingles(free, words, ngram)
     return offsets
 
 
@@ -200,3 +200,11 @@ def _drop_repeats(offsets: Offsets, hashes: Hashes) -> Offsets:
                 n += 1
         kept[doc + 1] = n
     return kept
+
+
+@njit(nogil=True, cache=True)
+def copy_sets(hashes: Hashes, starts: Offsets, sizes: Offsets, out: Hashes, at: Offsets) -> None:
+    """Copy sets, `sizes[i]` hashes from `starts[i]`, to `out[at[i] :]`."""
+    for i in range(starts.size):
+        for k in range(sizes[i]):
+            out[at[i] + k] = hashes[starts[i] + k]

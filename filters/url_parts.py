@@ -101,7 +101,8 @@ def host_of(data: Bytes, lo: int, hi: int) -> tuple[int, int]:
     while port > lo and ord("0") <= data[port - 1] <= ord("9"):
         port -= 1
     hi = port - 1 if port > lo and data[port - 1] == _COLON else hi
-    hi -= hi > lo and data[hi - 1] == _DOT
+    while hi > lo and data[hi - 1] == _DOT:
+        hi -= 1
     www = hi - lo > _WWW and data[lo + _WWW - 1] == _DOT
     for at in range(lo, lo + _WWW - 1 if www else lo):
         www = www and _lower(data[at]) == ord("w")

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuvee.configs.errors import RecipeError
-from cuvee.filters.dedup import Buckets, jaccard, resolve_minhash
+from cuvee.filters.buckets import Buckets, find_buckets
+from cuvee.filters.dedup import Rule, jaccard, resolve_minhash
 from cuvee.filters.minhash import (
     EMPTY,
     MinHashParams,
@@ -145,16 +146,12 @@ def buckets_of(texts: pa.LargeStringArray, params: MinHashParams) -> Buckets:
     found, counts = signatures(texts, params)
     signed = np.flatnonzero(counts)
     hashes = band_hashes(found[signed], params.bands, params.rows)
-    _, ids, sizes = np.unique(hashes.ravel(), return_inverse=True, return_counts=True)
-    shared = sizes[ids] > 1
-    return Buckets(ids[shared], np.repeat(signed, params.bands)[shared])
+    return find_buckets(hashes.ravel(), np.repeat(signed, params.bands))
 
 
 def pairs_in(buckets: Buckets) -> set[tuple[int, int]]:
-    groups: dict[int, list[int]] = {}
-    for bucket, member in zip(buckets.ids.tolist(), buckets.members.tolist(), strict=True):
-        groups.setdefault(bucket, []).append(member)
-    return {(a, b) for group in groups.values() for a in group for b in group if a < b}
+    groups = np.split(buckets.members, buckets.starts[1:-1])
+    return {(a, b) for group in groups for a in group.tolist() for b in group.tolist() if a < b}
 
 
 @cache
@@ -198,17 +195,18 @@ def test_real_pairs_become_candidates_as_often_as_the_curve_says(bands: int, row
 def test_real_removals_are_all_verified_and_few_duplicates_are_left() -> None:
     texts, pairs = near_duplicates()
     params = MinHashParams()
-    longest_first = np.argsort(-pc.binary_length(texts).to_numpy(), kind="stable")
-    rank = np.empty(len(texts), np.int64)
-    rank[longest_first] = np.arange(len(texts))
+    lengths = pc.binary_length(texts).to_numpy()
+    texts = texts.take(np.argsort(-lengths, kind="stable"))
+    number = np.argsort(np.argsort(-lengths, kind="stable"))
     offsets, hashes = shingle_sets(texts, params.ngram)
-    found = resolve_minhash(buckets_of(texts, params), rank, (offsets, hashes), params.verify)
+    found = resolve_minhash(buckets_of(texts, params), (offsets, hashes), Rule(params.verify))
     sets = [set(hashes[a:b].tolist()) for a, b in pairwise(offsets)]
     gone = set(found.removed.tolist())
     assert not gone & set(found.kept.tolist())
-    assert (rank[found.kept] < rank[found.removed]).all()
-    for removed, kept, similarity in zip(*(c.tolist() for c in found), strict=True):
+    assert (found.kept < found.removed).all()
+    for removed, kept, similarity in zip(*(c.tolist() for c in found[:3]), strict=True):
         true = len(sets[removed] & sets[kept]) / len(sets[removed] | sets[kept])
         assert similarity == true >= params.verify
-    left = [j for a, b, j in pairs if j >= 0.9 and a not in gone and b not in gone]
+    ranked = [(number[a], number[b], j) for a, b, j in pairs]
+    left = [j for a, b, j in ranked if j >= 0.9 and a not in gone and b not in gone]
     assert len(left) <= 0.02 * sum(j >= 0.9 for _, _, j in pairs)

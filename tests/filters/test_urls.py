@@ -20,7 +20,7 @@ def plain_parts(url: str) -> tuple[str, str]:
     authority = re.match(r"[^/?#]*", after)
     assert authority
     host = re.sub(r":[0-9]*$", "", authority[0].rpartition("@")[2])
-    host = re.sub(r"[A-Z]", lambda m: m[0].lower(), host).removesuffix(".")
+    host = re.sub(r"[A-Z]", lambda m: m[0].lower(), host).rstrip(".")
     host = host[4:] if host.startswith("www.") and len(host) > 4 else host
     return host, after[authority.end() :].partition("#")[0].rstrip("/")
 
