@@ -34,16 +34,21 @@ def record_path(run: Path, step: str, part: str) -> Path:
     return run / "records" / step / f"{part}.json"
 
 
+def read_record(run: Path, step: str, part: str) -> Record | None:
+    """Give the record of a part; None where there is none, or none that can be understood."""
+    try:
+        return Record(**json.loads(record_path(run, step, part).read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
 def finished(run: Path, step: str, part: str, fingerprint: str) -> Record | None:
     """Give the record of a part that is finished under this fingerprint, else None.
 
     A record that cannot be understood counts as none: the part is computed again.
     """
-    try:
-        record = Record(**json.loads(record_path(run, step, part).read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
-    if record.fingerprint != fingerprint or record.step != step:
+    record = read_record(run, step, part)
+    if record is None or record.fingerprint != fingerprint or record.step != step:
         return None
     return record if all((run / output).exists() for output in record.outputs) else None
 
