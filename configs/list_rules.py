@@ -48,8 +48,12 @@ class BadWordsRule(Part):
 
 
 class PiiRule(Part):
-    """Count personal data; with `max`, drop documents that have more of it in all."""
+    """Count personal data; with `max`, drop documents that have more of it in all.
+
+    With `mask`, examples that stand for nobody take its place in every text that stays.
+    """
 
     kinds: Annotated[list[str], Field(min_length=1)] | None = None  # None is every kind
     max: Annotated[int, Field(ge=0)] | None = None  # spans; Dolma drops above 5
-    sources: list[Name] | None = None  # the sources whose documents it may drop; None is all
+    mask: bool = False
+    sources: list[Name] | None = None  # the sources whose documents it may drop or mask; None: all
