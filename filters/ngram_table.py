@@ -5,10 +5,12 @@ A clean text asks for millions of n-grams that are not there, so the answer "no"
 marked looks in the *directory*, which points at the n-grams whose key has the same first bits.
 """
 
+import unicodedata
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from cuvee.filters import wordchars
@@ -42,7 +44,7 @@ class Table(NamedTuple):
 
     keys: U64
     checks: U64
-    directory: I64
+    directory: NDArray[np.int32]
     slot_shift: int
     bitmap: Marks
     gate: Marks
@@ -64,14 +66,27 @@ def character_table() -> U32:
     return table
 
 
+@cache
+def stripped_table() -> U32:
+    """Give `character_table()`, but with punctuation and symbols that vanish: `don't` is `dont`.
+
+    Only white space and control characters end a word then.
+    """
+    table = character_table().copy()
+    ends = np.flatnonzero(table >> wordchars.KIND_SHIFT == wordchars.END)
+    signs = [code for code in ends.tolist() if unicodedata.category(chr(code))[0] in "PS"]
+    table[signs] = wordchars.GONE << wordchars.KIND_SHIFT
+    table.flags.writeable = False
+    return table
+
+
 def lay_out(keys: U64, checks: U64, gate: U64, gate_words: int, lengths: I64) -> Table:
     """Make a table of n-grams that are given in key order; `gate` holds keys, repeats included."""
     slot_bits = max(keys.size - 1, 1).bit_length()
-    bounds = np.arange(1 << slot_bits, dtype=np.uint64) << np.uint64(64 - slot_bits)
     return Table(
         keys=keys,
         checks=checks,
-        directory=np.append(np.searchsorted(keys, bounds), keys.size),
+        directory=_directory(keys, slot_bits),
         slot_shift=64 - slot_bits,
         bitmap=_marks(keys),
         gate=_marks(gate),
@@ -85,7 +100,26 @@ def _marks(keys: U64) -> Marks:
     """Mark keys in a filter of at least `BITS_PER_KEY` bits each."""
     width = max(keys.size * BITS_PER_KEY // 64, 1).bit_length()
     marks = Marks(np.zeros(1 << width, np.uint64), 64 - width)
-    word = (keys >> np.uint64(marks.shift)).astype(np.int64)
-    for bit in (keys % 64, (keys >> np.uint64(6)) % 64):
-        np.bitwise_or.at(marks.bits, word, np.uint64(1) << bit)
+    _mark(marks, keys)
     return marks
+
+
+@njit(nogil=True, cache=True)
+def _directory(keys: U64, slot_bits: int) -> NDArray[np.int32]:
+    """Give the first row of the ascending keys that begin with each number of `slot_bits` bits."""
+    directory, row = np.empty((1 << slot_bits) + 1, np.int32), 0
+    for slot in range(1 << slot_bits):
+        while row < keys.size and np.int64(keys[row] >> np.uint64(64 - slot_bits)) < slot:
+            row += 1
+        directory[slot] = row
+    directory[1 << slot_bits] = keys.size
+    return directory
+
+
+@njit(nogil=True, cache=True)
+def _mark(marks: Marks, keys: U64) -> None:
+    """Set the bits of every key."""
+    one, low, six = np.uint64(1), np.uint64(63), np.uint64(6)
+    for key in keys:
+        two_bits = one << (key & low) | one << (key >> six & low)
+        marks.bits[key >> np.uint64(marks.shift)] |= two_bits

@@ -1,14 +1,8 @@
-"""Look runs of words up in an index, straight from UTF-8: the kernels of decontamination.
+"""List the n-grams of items, and look those of texts up in an index, straight from UTF-8.
 
-A *word* is what `cuvee.filters.wordchars` says: case and accents are folded away, characters that
-end a word separate, and in scripts without spaces each character is a word. Digits are letters
-here and stay as they are, so that questions which differ in their numbers differ.
-
-An *n-gram* is `n` words in a row, whatever separates them. It is known by two 64-bit hashes that
-share nothing: the *key*, a polynomial of word hashes that slides along a text, and the *check*, a
-chain of other word hashes that is computed where a key is found. Two n-grams are the same when
-both are; by chance that is so for one pair in 2^128. A *span* is half open, from the first
-character of the first word to behind the last one of the last word.
+An *n-gram* is `n` words in a row, whatever separates them; `cuvee.filters.ngram_words` says what a
+word is and how a run of words is hashed. A *span* is half open, from the first character of the
+first word to behind the last one of the last word.
 
 What an item or a hit means is not known here: see `cuvee.filters.contamination`.
 """
@@ -16,191 +10,134 @@ What an item or a hit means is not known here: see `cuvee.filters.contamination`
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from cuvee.filters.ngram_table import DIGIT, I64, U32, U64, Marks, Table
-from cuvee.filters.wordchars import ALONE, END, FOLDED_MASK, GONE, KIND_SHIFT
+from cuvee.filters.ngram_table import I64, U32, U64, Marks, Table
+from cuvee.filters.ngram_words import (
+    CHECK_BASE,
+    CHECK_PRIME,
+    KEY_BASE,
+    KEY_PRIME,
+    Bytes,
+    Words,
+    accumulate,
+    count_characters,
+    cut,
+    lettered,
+    powers_of,
+    room,
+    run_hash,
+)
+from cuvee.filters.shingles import utf8_views
 
-Bytes = NDArray[np.uint8]
-
-# First entries of the kinds in a character table; letters lie below them all.
-_DIGIT = np.uint32(DIGIT)
-_END = np.uint32(END << KIND_SHIFT)
-_GONE = np.uint32(GONE << KIND_SHIFT)
-_ALONE = np.uint32(ALONE << KIND_SHIFT)
-_FOLDED = np.uint32(FOLDED_MASK)
-
-_KEY_PRIME = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
-_CHECK_PRIME = np.uint64(0xDA942042E4DD58B5)  # odd, no structure, as the two below
-_BASE = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial, modulo 2^64
-_LINK = np.uint64(0xA0761D6478BD642F)  # of the chain
-_MIX_1 = np.uint64(0xFF51AFD7ED558CCD)  # fmix64 of MurmurHash3
-_MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
-_HALF = np.uint64(33)
+TEXT, GRAM, START, END, FIRST_BYTE, END_BYTE, FIRST_WORD = range(7)  # columns of an occurrence
 _SIX, _LOW_SIX, _ONE = np.uint64(6), np.uint64(63), np.uint64(1)
 
 
-class Words(NamedTuple):
-    """Room for the words of a text: hashes from 1 on, first byte and the one behind the last."""
+class Lengths(NamedTuple):
+    """The lengths of n-grams in words, and the least that a text must have, to have any."""
 
-    hashes: U64
-    starts: I64
-    stops: I64
-
-
-@njit(nogil=True, cache=True)
-def _mix(h: np.uint64) -> np.uint64:
-    """Spread each bit of 64 over all."""
-    h = (h ^ (h >> _HALF)) * _MIX_1
-    h = (h ^ (h >> _HALF)) * _MIX_2
-    return h ^ (h >> _HALF)
+    shortest: int
+    longest: int
+    min_words: int
 
 
-@njit(nogil=True, cache=True)
-def _entry(data: Bytes, i: int, end: int, characters: U32) -> tuple[np.uint32, int]:
-    """Give the entry of the character at byte `i` and the next one's byte; no UTF-8 is code 0."""
-    lead = np.int64(data[i])
-    if lead < 0x80:
-        return characters[lead], i + 1
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC0 or i + size > end:
-        return characters[0], i + 1
-    code = lead & (0x7F >> size)
-    for k in range(1, size):
-        code = code << 6 | np.int64(data[i + k]) & 0x3F
-    return characters[code if code < 0x110000 else 0], i + size
+class Listed(NamedTuple):
+    """N-grams as columns of one length, in the order of the texts, repeats included.
 
-
-@njit(nogil=True, cache=True)
-def _room(n_bytes: int) -> Words:
-    """Make room for the words of a text: two bytes a word at least, as in "a漢"."""
-    room = n_bytes // 2 + 3
-    return Words(np.zeros(room, np.uint64), np.empty(room, np.int64), np.empty(room, np.int64))
-
-
-@njit(nogil=True, cache=True)
-def _cut(
-    data: Bytes, bounds: tuple[int, int], characters: U32, prime: np.uint64, out: Words
-) -> int:
-    """Write the words between two bytes to `out`, hashes unmixed; return how many there are.
-
-    The common case, a letter or an end, has no branch: the word so far is always written, and
-    counted where an end follows it.
+    The gate is the key of the first words of the n-gram.
     """
-    i, end = bounds
-    n, word, start, stop = 0, np.uint64(0), i, i
-    hashes, starts, stops = out.hashes[1:], out.starts, out.stops
-    while i < end:
-        at = i
-        entry, i = _entry(data, i, end, characters)
-        if entry < _GONE:
-            hashes[n], starts[n], stops[n] = word, start, stop
-            inside, letter = word != 0, entry < _END
-            n += inside & (not letter)
-            start, stop = (start if inside else at), i
-            word = (word ^ np.uint64(entry)) * prime if letter else np.uint64(0)
-        elif entry >= _ALONE:
-            hashes[n], starts[n], stops[n] = word, start, stop
-            n += word != 0
-            hashes[n], starts[n], stops[n] = np.uint64(entry & _FOLDED) * prime, at, i
-            n += 1
-            word = np.uint64(0)
-    if word != 0:
-        hashes[n], starts[n], stops[n] = word, start, stop
-        n += 1
-    return n
+
+    keys: U64
+    checks: U64
+    gates: U64
+    texts: NDArray[np.int32]
+    lengths: NDArray[np.int32]
 
 
 @njit(nogil=True, cache=True)
-def _accumulate(hashes: U64, n: int) -> None:
-    """Replace word hashes 1 to `n` by the polynomial of all words up to there."""
-    hashes[0] = np.uint64(0)
+def _letters(data: Bytes, words: Words, n: int, characters: U32) -> I64:
+    """Count the words with a letter that is no digit before each of `n` words and in all."""
+    counts = np.zeros(n + 1, np.int64)
     for k in range(n):
-        hashes[k + 1] = hashes[k] * _BASE + _mix(hashes[k + 1])
+        bounds = (words.starts[k], words.stops[k])
+        counts[k + 1] = counts[k] + lettered(data, bounds, characters)
+    return counts
 
 
 @njit(nogil=True, cache=True)
-def _key(sums: U64, first: int, length: int, power: np.uint64) -> np.uint64:
-    """Give the key of `length` words from the `first` on; `power` is the base to the `length`."""
-    return _mix(sums[first + length] - sums[first] * power + np.uint64(length) * _LINK)
+def _lengths_of(n: int, lengths: Lengths) -> tuple[int, int]:
+    """Give the first and last length of the n-grams of a text of `n` words; (1, 0) for none.
 
-
-@njit(nogil=True, cache=True)
-def _powers(highest: int) -> U64:
-    """Give the base to the 0 up to the `highest`, modulo 2^64."""
-    powers = np.full(highest + 1, _BASE)
-    powers[0] = _ONE
-    return powers.cumprod()
-
-
-@njit(nogil=True, cache=True)
-def _check(data: Bytes, bounds: tuple[int, int], characters: U32) -> np.uint64:
-    """Hash the words between two bytes in a chain that shares nothing with the key."""
-    words = _room(bounds[1] - bounds[0])
-    chain = _LINK
-    for k in range(_cut(data, bounds, characters, _CHECK_PRIME, words)):
-        chain = _mix(chain * _LINK ^ words.hashes[k + 1])
-    return chain
-
-
-@njit(nogil=True, cache=True)
-def _lettered(data: Bytes, bounds: tuple[int, int], characters: U32) -> bool:
-    """Say whether any character between two bytes is a letter that is no digit."""
-    i, end = bounds
-    while i < end:
-        entry, i = _entry(data, i, end, characters)
-        if entry < _DIGIT or entry >= _ALONE:
-            return True
-    return False
-
-
-@njit(nogil=True, cache=True)
-def _characters(data: Bytes, start: int, end: int) -> int:
-    """Count the characters between two bytes: those bytes that do not continue one."""
-    count = 0
-    for i in range(start, end):
-        count += data[i] & 0xC0 != 0x80
-    return count
-
-
-@njit(nogil=True, cache=True)
-def _grown(rows: I64, used: int) -> I64:
-    """Give an array with room for one more row: the same, or a copy of twice the size."""
-    if used < rows.shape[0]:
-        return rows
-    larger = np.empty((2 * rows.shape[0], rows.shape[1]), rows.dtype)
-    larger[:used] = rows
-    return larger
-
-
-@njit(nogil=True, cache=True)
-def list_ngrams(data: Bytes, offsets: I64, characters: U32, ngram: int, min_words: int) -> I64:
-    """List every n-gram with a letter of every text, repeats included.
-
-    A text of fewer than `ngram` but at least `min_words` words is one n-gram as a whole; a shorter
-    one has none. Returns int64 [n-grams, 5]: key, check and gate (their 64 bits), the row of the
-    text, and the length in words. The gate is the key of the first `min_words` words.
+    A text of fewer words than the shortest n-gram is one n-gram as a whole.
     """
-    powers = _powers(ngram)
-    rows, used = np.empty((1024, 5), np.int64), 0
-    for text in range(offsets.size - 1):
-        whole = (offsets[text], offsets[text + 1])
-        words = _room(whole[1] - whole[0])
-        n = _cut(data, whole, characters, _KEY_PRIME, words)
-        _accumulate(words.hashes, n)
-        length = min(n, ngram)
-        for first in range(n - length + 1 if length >= min_words else 0):
-            bounds = (words.starts[first], words.stops[first + length - 1])
-            if not _lettered(data, bounds, characters):
-                continue
-            rows = _grown(rows, used)
-            gate = _key(words.hashes, first, min_words, powers[min_words])
-            rows[used, 0] = np.int64(_key(words.hashes, first, length, powers[length]))
-            rows[used, 1] = np.int64(_check(data, bounds, characters))
-            rows[used, 2], rows[used, 3], rows[used, 4] = np.int64(gate), text, length
-            used += 1
-    return rows[:used]
+    if n < lengths.min_words:
+        return 1, 0
+    return min(n, lengths.shortest), min(n, lengths.longest)
+
+
+@njit(nogil=True, cache=True)
+def list_ngrams(
+    data: Bytes, offsets: I64, characters: U32, lengths: Lengths, gate_words: int
+) -> Listed:
+    """List every n-gram with a letter of every text.
+
+    A text of fewer words than the shortest n-gram but at least `min_words` is one n-gram as a
+    whole; a shorter one has none. Gates have `gate_words` words, which no n-gram lacks. Memory: 32
+    bytes an n-gram.
+    """
+    powers = powers_of(KEY_BASE, lengths.longest), powers_of(CHECK_BASE, lengths.longest)
+    n_texts = offsets.size - 1
+    longest_text = np.max(offsets[1:] - offsets[:-1]) if n_texts else 0
+    words, others = room(longest_text), room(longest_text)
+    out, used = Listed(*_columns(0)), 0
+    for writing in range(2):  # the first time they are counted
+        if writing:
+            out, used = Listed(*_columns(used)), 0
+        for text in range(n_texts):
+            whole = (offsets[text], offsets[text + 1])
+            n = cut(data, whole, characters, KEY_PRIME, words)
+            shortest, longest = _lengths_of(n, lengths)
+            letters = _letters(data, words, n, characters)
+            if writing:
+                cut(data, whole, characters, CHECK_PRIME, others)
+                accumulate(words.hashes, n, KEY_BASE)
+                accumulate(others.hashes, n, CHECK_BASE)
+            for length in range(shortest, longest + 1):
+                for first in range(n - length + 1):
+                    if letters[first] == letters[first + length]:
+                        continue
+                    if writing:
+                        gate = run_hash(words.hashes, first, gate_words, powers[0][gate_words])
+                        key = run_hash(words.hashes, first, length, powers[0][length])
+                        check = run_hash(others.hashes, first, length, powers[1][length])
+                        out.keys[used], out.checks[used], out.gates[used] = key, check, gate
+                        out.texts[used], out.lengths[used] = text, length
+                    used += 1
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _columns(n: int) -> tuple[U64, U64, U64, NDArray[np.int32], NDArray[np.int32]]:
+    """Make room for a list of `n` n-grams."""
+    keys, checks, gates = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.uint64)
+    return keys, checks, gates, np.empty(n, np.int32), np.empty(n, np.int32)
+
+
+def occurrences(texts: pa.LargeStringArray, table: Table) -> tuple[I64, I64]:
+    """List every occurrence of an n-gram of the table in a text, and count the texts' words.
+
+    Returns int64 [occurrences, 7], texts in order: row of the text, row of the n-gram in the table,
+    the first character and the one after the last, the same two in bytes of the text, and the
+    first word; and int64 [texts]: how many words each has. Runs without the GIL. Memory: 40 bytes
+    a word of the longest text, 56 an occurrence.
+    """
+    offsets, data = utf8_views(texts)
+    if not data.size or not len(texts):
+        return np.empty((0, 7), np.int64), np.zeros(len(texts), np.int64)
+    return _find(data, offsets, table)
 
 
 @njit(nogil=True, cache=True)
@@ -219,36 +156,57 @@ def _candidates(sums: U64, span: tuple[int, int], power: np.uint64, marks: Marks
     found = 0
     for first in range(span[0] - span[1] + 1):
         out[found] = first
-        found += _marked(marks, _key(sums, first, span[1], power))
+        found += _marked(marks, run_hash(sums, first, span[1], power))
     return found
 
 
 @njit(nogil=True, cache=True)
-def _row(table: Table, key: np.uint64, data: Bytes, bounds: tuple[int, int]) -> int:
-    """Give the row of the n-gram with this key between two bytes; -1 where there is none."""
+def _same_key(table: Table, key: np.uint64) -> int:
+    """Give the first row of the table with this key, -1 where there is none."""
     slot = np.int64(key >> np.uint64(table.slot_shift))
     for row in range(table.directory[slot], table.directory[slot + 1]):
-        if table.keys[row] == key and table.checks[row] == _check(data, bounds, table.characters):
+        if table.keys[row] == key:
             return row
     return -1
 
 
 @njit(nogil=True, cache=True)
-def find_ngrams(data: Bytes, offsets: I64, table: Table) -> I64:
-    """List every occurrence of an n-gram of the table in a text.
+def _same_check(table: Table, row: int, check: np.uint64) -> int:
+    """Give the row with this check among those from `row` on with its key, -1 for none."""
+    key = table.keys[row]
+    while row < table.keys.size and table.keys[row] == key:
+        if table.checks[row] == check:
+            return row
+        row += 1
+    return -1
 
-    Returns int64 [occurrences, 4], texts in order: row of the text, row of the n-gram in the table,
-    and the first character and the one after the last of the occurrence.
-    """
+
+@njit(nogil=True, cache=True)
+def _grown(rows: I64, used: int) -> I64:
+    """Give an array with room for one more row: the same, or a copy of twice the size."""
+    if used < rows.shape[0]:
+        return rows
+    larger = np.empty((2 * rows.shape[0], rows.shape[1]), rows.dtype)
+    larger[:used] = rows
+    return larger
+
+
+@njit(nogil=True, cache=True)
+def _find(data: Bytes, offsets: I64, table: Table) -> tuple[I64, I64]:
+    """Do what `occurrences` says for the bytes between offsets, of which there are some."""
     lengths, longest = table.lengths, table.lengths.size - 1
-    powers = _powers(lengths[longest])
-    rows, used = np.empty((1024, 4), np.int64), 0
-    words = _room(np.max(offsets[1:] - offsets[:-1]))
+    powers = powers_of(KEY_BASE, lengths[longest])
+    check_powers = powers_of(CHECK_BASE, lengths[longest])
+    rows, used = np.empty((1024, 7), np.int64), 0
+    longest_text = np.max(offsets[1:] - offsets[:-1])
+    words, others = room(longest_text), room(0)
     sums, starts, stops = words
-    firsts = np.empty_like(starts)
+    firsts, n_words = np.empty_like(starts), np.zeros(offsets.size - 1, np.int64)
     for text in range(offsets.size - 1):
-        n = _cut(data, (offsets[text], offsets[text + 1]), table.characters, _KEY_PRIME, words)
-        _accumulate(sums, n)
+        whole, checked = (offsets[text], offsets[text + 1]), False
+        n = cut(data, whole, table.characters, KEY_PRIME, words)
+        n_words[text] = n
+        accumulate(sums, n, KEY_BASE)
         # Once for the longest n-grams, and once for the shorter ones if there are any.
         for shorter in range(2 if longest else 1):
             trigger = table.gate_words if shorter else lengths[longest]
@@ -259,14 +217,26 @@ def find_ngrams(data: Bytes, offsets: I64, table: Table) -> I64:
                 for length in lengths[:longest] if shorter else lengths[longest:]:
                     if first + length > n:
                         break
-                    bounds = (starts[first], stops[first + length - 1])
-                    key = _key(sums, first, length, powers[length])
-                    row = _row(table, key, data, bounds) if _marked(table.bitmap, key) else -1
+                    key = run_hash(sums, first, length, powers[length])
+                    row = _same_key(table, key) if _marked(table.bitmap, key) else -1
                     if row < 0:
                         continue
-                    character += _characters(data, counted, bounds[0])
-                    counted = bounds[0]
+                    if not checked:  # few texts get here, so the checks of the others are spared
+                        if others.starts.size < starts.size:
+                            others = room(longest_text)
+                        cut(data, whole, table.characters, CHECK_PRIME, others)
+                        accumulate(others.hashes, n, CHECK_BASE)
+                        checked = True
+                    check = run_hash(others.hashes, first, length, check_powers[length])
+                    row = _same_check(table, row, check)
+                    if row < 0:
+                        continue
+                    begin, end = starts[first], stops[first + length - 1]
+                    character += count_characters(data, counted, begin)
+                    counted = begin
                     rows = _grown(rows, used)
-                    rows[used] = text, row, character, character + _characters(data, *bounds)
+                    rows[used, :3] = text, row, character
+                    rows[used, 3] = character + count_characters(data, begin, end)
+                    rows[used, 4:] = begin - whole[0], end - whole[0], first
                     used += 1
-    return rows[:used]
+    return rows[:used], n_words

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import unicodedata
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 from cuvee.configs.errors import RecipeError
 from cuvee.filters import wordchars
-from cuvee.filters.contamination import Hits, Item, NgramIndex, build_index, find
+from cuvee.filters.contamination import Hits, Item, NgramIndex, build_index, find, without
+from cuvee.filters.ngrams import GRAM, occurrences
 
 Row = tuple[int, int, int, int, float, str]
+Run = tuple[str, ...]
 
 
 def texts_of(*texts: str) -> pa.LargeStringArray:
@@ -25,11 +28,11 @@ def texts_of(*texts: str) -> pa.LargeStringArray:
 
 
 def rows_of(hits: Hits) -> list[Row]:
-    columns = (column.tolist() for column in hits[:5])
+    columns = [column.tolist() for column in hits[:5]]
     return list(zip(*columns, hits.ngram.to_pylist(), strict=True))
 
 
-def plain_words(text: str) -> list[tuple[str, int, int]]:
+def plain_words(text: str, stripped: bool = False) -> list[tuple[str, int, int]]:
     """Words as (folded, start, end), by the plainest reading of their definition."""
     table = wordchars.character_table()
     words: list[tuple[str, int, int]] = []
@@ -37,7 +40,8 @@ def plain_words(text: str) -> list[tuple[str, int, int]]:
     for i, char in enumerate(text):
         entry = int(table[ord(char)])
         kind, folded = entry >> wordchars.KIND_SHIFT, chr(entry & wordchars.FOLDED_MASK)
-        if kind == wordchars.GONE:
+        vanishes = stripped and kind == wordchars.END and unicodedata.category(char)[0] in "PS"
+        if kind == wordchars.GONE or vanishes:
             continue
         if kind in (wordchars.LETTER, wordchars.DIGIT):
             before, start, _ = words.pop() if inside else ("", i, i)
@@ -53,37 +57,62 @@ def has_letter(ngram: tuple[str, ...]) -> bool:
     return any(kind >> wordchars.KIND_SHIFT != wordchars.DIGIT for kind in kinds)
 
 
-def plain_ngrams(text: str, ngram: int, min_words: int) -> set[tuple[str, ...]]:
-    words = [word for word, _, _ in plain_words(text)]
+def plain_runs(words: list[str], shortest: int, longest: int, min_words: int) -> set[Run]:
     if len(words) < min_words:
         return set()
-    length = min(len(words), ngram)
-    runs = {tuple(words[i : i + length]) for i in range(len(words) - length + 1)}
+    lengths = range(min(len(words), shortest), min(len(words), longest) + 1)
+    runs = {
+        tuple(words[i : i + length]) for length in lengths for i in range(len(words) - length + 1)
+    }
     return {run for run in runs if has_letter(run)}
 
 
-def plain_find(docs: list[str], items: list[Item], ngram: int, min_words: int) -> list[Row]:
+def plain_readings(
+    text: str, ngram: int, min_words: int, shortest: int | None = None
+) -> list[set[Run]]:
+    """The n-grams of the first reading and, where there is one, of the second."""
+    spaced = [word for word, _, _ in plain_words(text)]
+    stripped = [word for word, _, _ in plain_words(text, stripped=True)]
+    readings = [plain_runs(spaced, shortest or ngram, ngram, min_words)]
+    if shortest is None and len(stripped) < len(spaced) >= min_words:
+        readings.append(plain_runs(stripped, ngram, ngram, (min_words + 1) // 2))
+    return readings
+
+
+def plain_share(text: str, readings: list[set[Run]]) -> float:
+    """The share of n-grams found in a text, of the reading that has more."""
+    runs = runs_of([word for word, _, _ in plain_words(text)])
+    return max((len(runs & reading) / len(reading) for reading in readings if reading), default=0)
+
+
+def plain_find(
+    docs: list[str], items: list[Item], ngram: int, min_words: int, shortest: int | None = None
+) -> list[Row]:
     found = []
     for row, doc in enumerate(docs):
         words = plain_words(doc)
         for number, item in enumerate(items):
-            runs = plain_ngrams(item.text, ngram, min_words)
-            hits = set()
+            readings = plain_readings(item.text, ngram, min_words, shortest)
+            runs = set().union(*readings)
+            places = []
+            for length in sorted({len(run) for run in runs}):
+                for i in range(len(words) - length + 1):
+                    if tuple(word for word, _, _ in words[i : i + length]) in runs:
+                        end = words[i + length - 1][2]
+                        places.append((words[i][1], length < ngram, length, end))
             spans: list[list[int]] = []
-            length = len(next(iter(runs), ()))
-            for i in range(len(words) - length + 1 if runs else 0):
-                here = tuple(word for word, _, _ in words[i : i + length])
-                if here in runs:
-                    hits.add(here)
-                    start, end = words[i][1], words[i + length - 1][2]
-                    if spans and start < spans[-1][1]:
-                        spans[-1][1] = end
-                    else:
-                        spans.append([start, end, end])
-            for start, end, first_end in spans:
-                share = len(hits) / len(runs)
-                found.append((row, number, start, end, share, doc[start:first_end]))
+            for start, _, _, end in sorted(places):
+                if spans and start < spans[-1][1]:
+                    spans[-1][1] = max(end, spans[-1][1])
+                else:
+                    spans.append([start, end, end])
+            share = plain_share(doc, readings)
+            found += [(row, number, s, e, share, doc[s:first]) for s, e, first in spans]
     return found
+
+
+def runs_of(words: list[str]) -> set[Run]:
+    return {tuple(words[i:k]) for i in range(len(words)) for k in range(i + 1, len(words) + 1)}
 
 
 WORDS = st.sampled_from(["a", "B", "bé", "1", "22", "漢", "ก", "x\u0301y", "ß", "\U0001f600", "_"])
@@ -104,8 +133,40 @@ def test_find_equals_the_plain_twin(
 ) -> None:
     items = [Item("b", "test", str(i), text) for i, text in enumerate(texts)]
     index = build_index(items, *lengths)
-    assert rows_of(find(texts_of(*docs), index)) == plain_find(docs, items, *lengths)
-    assert index.n_ngrams.tolist() == [len(plain_ngrams(text, *lengths)) for text in texts]
+    hits = find(texts_of(*docs), index)
+    assert rows_of(hits) == plain_find(docs, items, *lengths)
+    assert index.n_ngrams.tolist() == [len(plain_readings(text, *lengths)[0]) for text in texts]
+    for row, start, end, first, last in zip(*hits[:1], *hits[2:4], *hits[6:], strict=True):
+        assert docs[row].encode()[first:last] == docs[row][start:end].encode()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    docs=st.lists(TEXTS, max_size=3),
+    texts=st.lists(TEXTS, max_size=4),
+    lengths=st.sampled_from([(1, 3), (2, 5), (4, 4)]),
+    least=st.integers(1, 3),
+)
+def test_a_range_of_lengths_without_common_ngrams_equals_the_plain_twin(
+    docs: list[str], texts: list[str], lengths: tuple[int, int], least: int
+) -> None:
+    items = [Item("b", "test", str(i), text) for i, text in enumerate(texts)]
+    index = build_index(items, lengths[1], lengths[0], lengths[0])
+    hits = find(texts_of(*docs), index)
+    assert rows_of(hits) == plain_find(docs, items, lengths[1], lengths[0], lengths[0])
+    found, _ = occurrences(texts_of(*docs), index.table)
+    counts = np.bincount(found[:, GRAM], minlength=index.table.keys.size)
+    rest = find(texts_of(*docs), without(index, counts >= least))
+    words = [[word for word, _, _ in plain_words(doc)] for doc in docs]
+    runs = [tuple(w[i:k]) for w in words for i in range(len(w)) for k in range(i + 1, len(w) + 1)]
+    uncommon = [
+        (row, number)
+        for row, own in enumerate(words)
+        for number, text in enumerate(texts)
+        for (reading,) in [plain_readings(text, lengths[1], lengths[0], lengths[0])]
+        if any(runs.count(run) < least for run in reading if run in runs_of(own))
+    ]
+    assert sorted({(row[0], row[1]) for row in rows_of(rest)}) == uncommon
 
 
 @settings(max_examples=50, deadline=None)
