@@ -20,8 +20,9 @@ class Peer(NamedTuple):
 
 
 PEERS = (
-    # Its splitter for English is spaCy's, which the extra does not install.
-    Peer("datatrove", ("datatrove[processing]==0.10.1", "spacy>=3.8,<3.9"), 600),
+    # Its splitter for English is spaCy's and its reader of JSON lines orjson, which the extra does
+    # not install.
+    Peer("datatrove", ("datatrove[processing]==0.10.1", "spacy>=3.8,<3.9", "orjson"), 600),
     # The second saves pip from trying every boto3 there ever was.
     Peer("dolma", ("dolma==1.2.1", "aiobotocore[boto3]==2.5.4"), 180),
 )

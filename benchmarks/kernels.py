@@ -68,7 +68,6 @@ class Kernel(NamedTuple):
     units: list[Unit]
     size: float
     measure: str = "MB/s"
-    parallel: bool = True
 
 
 class Timing(NamedTuple):
@@ -135,11 +134,7 @@ def text_kernels(documents: pa.LargeStringArray, tokenizer: Path) -> list[Kernel
     starts = range(0, len(documents), UNIT_DOCS)
     units: list[Unit] = [documents.slice(start, UNIT_DOCS) for start in starts]
     size = sum(texts.utf8_bytes(unit) for unit in units) / MB
-    kernels = [
-        # fastText holds the lock while it predicts, so it is for one thread.
-        Kernel(name, partial(_same, call), units, size, parallel=not name.startswith("language"))
-        for name, call in calls.items()
-    ]
+    kernels = [Kernel(name, partial(_same, call), units, size) for name, call in calls.items()]
     loaded = tokenizers.load(tokenizer, EOS)
     name = f"tokenising, {loaded.backend}, {loaded.vocab_size} tokens"
     fresh = partial(_fresh_encoder, tokenizer)
@@ -213,8 +208,7 @@ def show(kernels: list[Kernel], threads: list[int]) -> None:
         first = seconds(partial(kernel.make(), _one(kernel.units[0])))
         cells: list[str] = []
         for count in threads:
-            timing = timed(kernel, count) if count == 1 or kernel.parallel else None
-            cells += [f"{value:.1f}" if timing else "" for value in timing or ("", "")]
+            cells += [f"{value:.1f}" for value in timed(kernel, count)]
         table.add_row(kernel.name, kernel.measure, *cells, f"{first:.2f}")
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(f"\n{machine.line()}\n", highlight=False)

@@ -10,7 +10,7 @@ from driver import Outcomes, Prepare, drive
 
 from cuvee.filters import language
 from cuvee.filters.minhash import MinHashParams, signatures
-from cuvee.filters.models import Model
+from cuvee.filters.models import FastText
 from cuvee.filters.rules import RuleUse, judge
 from cuvee.filters.signals import measure
 
@@ -45,7 +45,7 @@ def rules(sets: Sequence[str], texts: Sequence[str], _: str) -> Callable[[], Out
 def languages(texts: Sequence[str], model: str) -> Callable[[], Outcomes]:
     """Identify languages."""
     ready = batches(texts)
-    loaded: Model = load_model(Path(model))
+    loaded: FastText = load_model(Path(model))
 
     def work() -> Outcomes:
         outcomes: Outcomes = []

