@@ -193,6 +193,23 @@ class Phase(Part):
         return self
 
 
+class Exclude(Part):
+    """Documents that a stage passes over, whichever source they are of.
+
+    `hits` names benchmarks, or `benchmark/split`, whose items a document has; `where` is a
+    condition in SQL over the views `documents` and `signals`. What is not known is excluded.
+    """
+
+    hits: list[str] = []
+    where: str | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.hits and self.where is None:
+            raise ValueError("give hits (benchmarks) or where (a condition)")
+        return self
+
+
 class Stage(Part):
     """One phase of training, from one mixture."""
 
@@ -205,6 +222,7 @@ class Stage(Part):
     batch: Batch | None = None
     phases: list[Phase] = []
     mixture: Mixture
+    exclude: Exclude | None = None
     meta: dict[str, Any] = {}  # carried untouched to the manifest: RoPE base, schedule hints, ...
 
     @model_validator(mode="after")

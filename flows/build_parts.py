@@ -15,13 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cuvee.configs.errors import MixInfeasible
 from cuvee.corpus.schemas import PACKS, PLAN, TOKENS
 from cuvee.corpus.whole import part_writer, whole, write_json, write_part
-from cuvee.flows.partfiles import column, document_groups, texts_of
+from cuvee.flows.exclusions import read_excluded
+from cuvee.flows.partfiles import column, finished_groups, texts_of
 from cuvee.mixers.cursor import Cursor, draw, draw_limit
 from cuvee.mixers.plan import Stage
 from cuvee.mixers.plan import plan as plan_columns
-from cuvee.tokenize.pack import Pieces, Segments, pack
+from cuvee.tokenize.pack import Pieces, Segments, chain, pack, take
 from cuvee.tokenize.store import to_blobs
 from cuvee.tokenize.tokenizer import Tokenizer
 from cuvee.tokenize.train import train
@@ -39,10 +41,10 @@ class Kept:
     verdicts: Path
 
     def texts(self) -> Iterator[tuple["pa.Array[Any]", pa.LargeStringArray]]:
-        """Yield (doc_id, text) of the documents that were kept, a row group at a time."""
+        """Yield (doc_id, finished text) of the documents that were kept, a row group at a time."""
         kept = pq.read_table(self.verdicts, columns=["kept"]).column("kept").combine_chunks()
         start = 0
-        for table in document_groups(self.documents, ["doc_id", "text"]):
+        for table in finished_groups(self.documents, ["doc_id", "text"]):
             here = table.filter(kept.slice(start, table.num_rows))
             start += table.num_rows
             if here.num_rows:
@@ -94,9 +96,11 @@ class StageNeed:
     """What one stage takes from one source."""
 
     name: str
+    of: str  # the stage whose phase it is
     seq_len: int
     sequences: int
     target: Path
+    excluded: Path | None = None  # the rows that it passes over, where it excludes any
 
 
 @dataclass
@@ -132,15 +136,17 @@ def pack_source(
     found: dict[str, PackStatistics] = {}
     for need in needs:
         report = found[need.name] = PackStatistics()
+        taken, line, held = _taken(need, lengths, line)
         placed = np.zeros(len(lengths), np.int64)
         cut = np.zeros(len(lengths), np.bool_)
         with part_writer(need.target, PACKS) as writer:
             while report.sequences < need.sequences:
                 window = min(need.sequences - report.sequences, WINDOW_SEQUENCES)
                 missing = window * need.seq_len - int(line.length.sum())
-                drawn = draw(cursor, lengths, missing, limit)
-                cursor = drawn.cursor
-                line = _behind(line, drawn.doc_row, drawn.epoch, lengths)
+                drawn = draw(cursor, taken, missing, limit)
+                cursor, here = drawn.cursor, taken[drawn.doc_row] > 0
+                line = _behind(line, drawn.doc_row[here], drawn.epoch[here], lengths)
+                _refuse_short(need, window, line)
                 segments, line = pack(line, need.seq_len, window)
                 writer.write(_pack_rows(segments, report.sequences, doc_ids))
                 report.sequences += window
@@ -150,20 +156,39 @@ def pack_source(
         report.padding = need.sequences * need.seq_len - report.tokens
         report.unique_tokens = int(np.minimum(placed, lengths).sum())
         report.documents, report.cut_documents = int((placed > 0).sum()), int(cut.sum())
+        line = chain(held, line)
     write_json(statistics, {name: asdict(report) for name, report in found.items()})
     return {"documents": len(lengths), "draws": cursor.draws}
+
+
+def _taken(
+    need: StageNeed, lengths: NDArray[np.int32], line: Pieces
+) -> tuple[NDArray[np.int32], Pieces, Pieces]:
+    """Return the lengths that a stage draws by, 0 where it passes over, and the line parted so."""
+    taken = lengths
+    if need.excluded is not None:
+        taken = np.where(read_excluded(need.excluded, need.of), 0, lengths).astype(np.int32)
+    here = taken[line.doc_row] > 0
+    return taken, take(line, np.flatnonzero(here)), take(line, np.flatnonzero(~here))
+
+
+def _refuse_short(need: StageNeed, window: int, line: Pieces) -> None:
+    """Refuse a stage whose source runs out because of what it passes over."""
+    missing, source = window * need.seq_len - int(line.length.sum()), need.target.stem
+    if missing > 0:
+        raise MixInfeasible(
+            f"Stage {need.name!r} passes over so much of source {source!r} that {missing:,} tokens "
+            "and more are missing.",
+            do=f"Exclude less, lower its weight there, or raise sources.{source}.max_epochs.",
+        )
 
 
 def _behind(
     line: Pieces, rows: NDArray[np.int64], epochs: NDArray[np.int32], lengths: NDArray[np.int32]
 ) -> Pieces:
     """Return the line with newly drawn, whole documents behind what was left over."""
-    return Pieces(
-        np.concatenate([line.doc_row, rows]),
-        np.concatenate([line.start, np.zeros(len(rows), np.int64)]),
-        np.concatenate([line.length, lengths[rows]]),
-        np.concatenate([line.epoch, epochs]),
-    )
+    starts = np.zeros(len(rows), np.int64)
+    return chain(line, Pieces(rows, starts, lengths[rows].astype(np.int64), epochs))
 
 
 def _pack_rows(segments: Segments, first_ordinal: int, doc_ids: "pa.Array[Any]") -> pa.RecordBatch:

@@ -14,7 +14,8 @@ from cuvee.configs.errors import MixInfeasible
 from cuvee.corpus.paths import local_file
 from cuvee.flows import build_parts as work
 from cuvee.flows import build_shards as shards
-from cuvee.flows.engine import Engine, Step, Unit
+from cuvee.flows.engine import Engine, Prints, Step, Unit
+from cuvee.flows.exclusions import exclude_documents
 from cuvee.flows.job import Job, Part, require
 from cuvee.flows.plan_tables import write_manifest_of, write_tables
 from cuvee.flows.stages import mixtures_of, settle, unsummed
@@ -115,9 +116,18 @@ def plan(engine: Engine, store: TokenStore) -> StagePlans:
 def _pack(engine: Engine, stages: list[Stage], store: TokenStore) -> dict[str, str]:
     """Pack every source that some stage draws from; return the fingerprint of each."""
     job, recipe, units = engine.job, engine.job.recipe, list[Unit]()
+    excluded = _exclude(engine, store)
+    of = {folder: stage for stage in recipe.stages for folder in stage.folders}
     for number, (name, source) in enumerate(recipe.sources.items()):
         needs = [
-            work.StageNeed(s.name, s.seq_len, int(s.counts[number]), packs_table(job, s.name, name))
+            work.StageNeed(
+                s.name,
+                of[s.name].name,
+                s.seq_len,
+                int(s.counts[number]),
+                packs_table(job, s.name, name),
+                None if of[s.name].exclude is None else excluded_table(job, name),
+            )
             for s in stages
         ]
         statistics = statistics_of(job, name)
@@ -126,9 +136,26 @@ def _pack(engine: Engine, stages: list[Stage], store: TokenStore) -> dict[str, s
         reads = (*store.prints[name], str(recipe.seed), repr(source.max_epochs), repr(shape))
         arguments = (tokens, Cursor(recipe.seed, name), source.max_epochs, needs, statistics)
         outputs = (statistics, *(need.target for need in needs))
+        reads = (*reads, *excluded.get(name, []))
         units.append(Unit(name, reads, work.pack_source, arguments, outputs))
     prints = engine.run(Step("pack", 1), units)
     return {unit.name: print_ for unit, print_ in zip(units, prints, strict=True)}
+
+
+def _exclude(engine: Engine, store: TokenStore) -> dict[str, Prints]:
+    """Settle which documents stages pass over; the fingerprint for each source, if any does."""
+    job, units = engine.job, list[Unit]()
+    asked = {s.name: s.exclude for s in job.recipe.stages if s.exclude is not None}
+    if not asked:
+        return {}
+    for name in job.recipe.sources:
+        tokens = [job.tokens(part) for part in store.parts[name]]
+        target = excluded_table(job, name)
+        arguments = (job.run, name, tokens, asked, target)
+        reads = (*store.prints[name], repr(sorted(asked.items())))
+        units.append(Unit(name, reads, exclude_documents, arguments, (target,)))
+    prints = engine.run(Step("exclude", 1), units)
+    return {unit.name: [print_] for unit, print_ in zip(units, prints, strict=True)}
 
 
 def assemble(
@@ -217,6 +244,11 @@ def plan_table(job: Job, stage: str) -> Path:
 def packs_table(job: Job, stage: str, source: str) -> Path:
     """Return where a stage's packs of one source are."""
     return job.run / "packs" / stage / f"{source}.parquet"
+
+
+def excluded_table(job: Job, source: str) -> Path:
+    """Return where it is said which documents of a source stages pass over."""
+    return job.run / "packs" / f"{source}.excluded.parquet"
 
 
 def statistics_of(job: Job, source: str) -> Path:

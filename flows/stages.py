@@ -14,6 +14,7 @@ from cuvee.configs.errors import RecipeError
 from cuvee.configs.recipe import Recipe
 from cuvee.configs.stages import Ramp, WeightsFile
 from cuvee.corpus.paths import local_file
+from cuvee.flows.exclusions import check_condition
 from cuvee.mixers.flat import flatten
 from cuvee.mixers.mixtures import Mixture, resolve
 from cuvee.mixers.plan import Stage
@@ -28,12 +29,15 @@ def settle(recipe: Recipe, base: Path, sizes: Mapping[str, int]) -> list[Stage]:
     epochs = {name: sum(sizes[source] for source in mix.drawn) for name, mix in mixtures.items()}
     flat = flatten(recipe.stages, epochs)
     for stage in recipe.stages:
+        if stage.exclude is not None:
+            check_condition(stage.name, stage.exclude)
         parts = [part for part in flat if part.of == stage.name]
         mixture, begin = mixtures[stage.name], 0
         if mixture.of == "run":
             begin = parts[0].run_token
-        if stage.epochs is None:
-            check_points(mixture, begin, begin + sum(part.tokens for part in parts))
+        if stage.budget is not None:  # one in epochs is not known before sizes are
+            read = sum(part.tokens for part in parts)
+            check_points(mixture, begin, begin + max(stage.budget, read))
     return [
         Stage(
             part.name,

@@ -100,7 +100,7 @@ def place(pieces: Pieces, jobs: Jobs, out: NDArray[np.uint16], source: int, posi
         release, deadline = window(pieces, wanting, numbers[at])
         tally[:] = 0
         for there in range(position - 1, release - 1, -1):
-            other = int(out[there])
+            other = int(np.int64(out[there]))  # 16 bits do not mix with 64
             tally[other] += 1
             on = pieces.weights[_piece_at(pieces, there), wanting] > 0
             if there > deadline or seen[there] or not on or other == wanting:

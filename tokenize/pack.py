@@ -39,6 +39,23 @@ class Segments(NamedTuple):
     epoch: NDArray[np.int32]
 
 
+def take(pieces: Pieces, index: NDArray[np.int64]) -> Pieces:
+    """Return some pieces, by their places in line."""
+    return Pieces(
+        pieces.doc_row[index], pieces.start[index], pieces.length[index], pieces.epoch[index]
+    )
+
+
+def chain(first: Pieces, second: Pieces) -> Pieces:
+    """Return one line behind another."""
+    return Pieces(
+        np.concatenate([first.doc_row, second.doc_row]),
+        np.concatenate([first.start, second.start]),
+        np.concatenate([first.length, second.length]),
+        np.concatenate([first.epoch, second.epoch]),
+    )
+
+
 def pack(pieces: Pieces, seq_len: int, sequences: int) -> tuple[Segments, Pieces]:
     """Fill the `sequences` fullest sequences of `seq_len` tokens; return what is left over too.
 
@@ -54,23 +71,17 @@ def pack(pieces: Pieces, seq_len: int, sequences: int) -> tuple[Segments, Pieces
     longest_first = stable_order(seq_len - fragments.length, seq_len)
     bin_of, fill, first = _best_fit(longest_first, fragments.length, seq_len)
     ordinal = _numbered(fill, first, sequences)[bin_of]
-    return _placed(fragments, ordinal), _joined(_take(fragments, np.flatnonzero(ordinal < 0)))
+    return _placed(fragments, ordinal), _joined(take(fragments, np.flatnonzero(ordinal < 0)))
 
 
 def _cut(pieces: Pieces, seq_len: int) -> Pieces:
     """Cut pieces into fragments of at most `seq_len` tokens, all full but the last of a piece."""
     counts = -(-pieces.length // seq_len)
-    whole = _take(pieces, np.repeat(np.arange(len(counts)), counts))
+    whole = take(pieces, np.repeat(np.arange(len(counts)), counts))
     earlier = np.repeat(np.cumsum(counts) - counts, counts)  # fragments of the pieces before
     skipped = (np.arange(len(earlier)) - earlier) * seq_len
     return whole._replace(
         start=whole.start + skipped, length=np.minimum(whole.length - skipped, seq_len)
-    )
-
-
-def _take(pieces: Pieces, index: NDArray[np.int64]) -> Pieces:
-    return Pieces(
-        pieces.doc_row[index], pieces.start[index], pieces.length[index], pieces.epoch[index]
     )
 
 
@@ -88,7 +99,7 @@ def _placed(fragments: Pieces, ordinal: NDArray[np.int64]) -> Segments:
     """Lay the fragments of each sequence end to end, in draw order."""
     taken = np.flatnonzero(ordinal >= 0)
     order = taken[stable_order(ordinal[taken], int(ordinal.max(initial=-1)) + 1)]
-    placed, row = _take(fragments, order), ordinal[order]
+    placed, row = take(fragments, order), ordinal[order]
     begins = np.cumsum(placed.length) - placed.length
     opens = np.flatnonzero(np.diff(row, prepend=-1))  # the first segment of each sequence
     return Segments(
@@ -111,7 +122,7 @@ def _joined(fragments: Pieces) -> Pieces:
         & (fragments.epoch[1:] == fragments.epoch[:-1])
         & (fragments.start[1:] == ends[:-1])
     )
-    joined = _take(fragments, np.flatnonzero(np.append(True, ~goes_on)))
+    joined = take(fragments, np.flatnonzero(np.append(True, ~goes_on)))
     return joined._replace(length=ends[np.append(~goes_on, True)] - joined.start)
 
 
