@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from cuvee.configs.decontamination import Decontaminate
 from cuvee.configs.deduplication import Dedup
+from cuvee.configs.divergence import TokenKl
 from cuvee.configs.forms import Name, Part, PositiveCount, Share
 from cuvee.configs.list_rules import BadWordsRule, PiiRule, UrlRule
 from cuvee.configs.scores import Classifier, Ensemble, OnlyIf
@@ -48,13 +49,26 @@ class LanguageRule(Part):
     min_score: Share = 0.65  # FineWeb, DCLM and Dolma 3 all use 0.65 (code)
     min_scores: dict[str, Share] = {}  # by language, where it differs from min_score
     sources: list[Name] | None = None  # the sources whose documents it may drop; None is all
+    paragraphs: bool = False  # say of each paragraph which language it is in, too
+    # Of a document's characters, those of paragraphs in its own language; None drops nothing.
+    min_paragraphs: Share | None = None
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        """Refuse a least share of what nobody measures."""
+        if self.min_paragraphs is not None and not self.paragraphs:
+            raise ValueError("min_paragraphs needs paragraphs: true, which measures them")
+        return self
 
 
 class RuleUse(Part):
-    """One rule set, for some sources, with limits that differ from the published ones."""
+    """One rule set, for some sources or languages, with limits that differ from the published."""
 
     use: str
     sources: list[Name] | None = None
+    # Documents of these languages, or of all but these; of no known language is none of them.
+    languages: list[str] | None = None
+    except_languages: list[str] | None = None
     only_if: OnlyIf | None = None
     limits: dict[str, float | None] = {}
 
@@ -67,7 +81,8 @@ class EditUse(Part):
 
 
 # The steps of curation that bear no name of the recipe's, as verdicts and the funnel show them.
-STEPS = ("text", "urls", "language", "bad_words", "pii", "exact", "minhash", "decontaminate")
+STEPS: tuple[str, ...] = ("text", "urls", "language", "bad_words", "pii", "token_kl")
+STEPS += ("url", "exact", "minhash", "decontaminate", "lines", "paragraphs", "ngrams")
 
 
 class Curate(Part):
@@ -79,6 +94,7 @@ class Curate(Part):
     rules: list[RuleUse] = []
     bad_words: BadWordsRule | None = None
     pii: PiiRule | None = None
+    token_kl: TokenKl | None = None
     classifiers: list[Classifier] = []
     ensembles: list[Ensemble] = []
     dedup: Dedup = Dedup()
@@ -97,6 +113,18 @@ class Curate(Part):
         }
 
     @model_validator(mode="after")
+    def _languages(self) -> Self:
+        """Refuse a rule for some languages where nobody identifies them."""
+        for rule in self.rules:
+            given = [rule.languages, rule.except_languages].count(None) < 2
+            if given and self.language is None:
+                raise ValueError(
+                    f"{rule.use} is for some languages, but language is not given; "
+                    "`language: {min_score: 0}` identifies it and drops nothing"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _scores(self) -> Self:
         """Refuse two scores of one name, and a `top` by a language that nobody identifies."""
         names = [score.name for score in self.scored]
@@ -110,6 +138,11 @@ class Curate(Part):
                     f"{score.name} keeps by language, but language is not given; "
                     "`language: {min_score: 0}` identifies it and drops nothing"
                 )
+        if self.dedup.scope == "language" and self.language is None:
+            raise ValueError(
+                "dedup.scope is language, but language is not given; "
+                "`language: {min_score: 0}` identifies it and drops nothing"
+            )
         return self
 
     @property

@@ -195,6 +195,9 @@ def _page_facts(page: Page) -> dict[str, Any]:
     ]
     facts["signals"] = ", ".join(shown)
     facts["text"] = _excerpt(page.text)
+    for name, text in (("edited", page.edited_text), ("finished", page.finished_text)):
+        if text is not None:
+            facts[name] = _excerpt(text)
     return facts
 
 

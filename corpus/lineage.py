@@ -125,8 +125,8 @@ def _segments(
             decoded = decode(run[: len(doc) - 1 - doc_start])
             same = np.array_equal(run, doc[doc_start : doc_start + length])
             before = decode(doc[:doc_start])
-            text = page.text if page.edited_text is None else page.edited_text
-            matches = same and gives_back(decoded, text, before, length == len(doc))
+            whole = length == len(doc)
+            matches = same and gives_back(decoded, page.trained_text, before, whole)
         segments.append(Segment(offset, length, doc_start, len(doc), epoch, page, decoded, matches))
     return segments
 

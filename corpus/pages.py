@@ -40,8 +40,15 @@ class Page:
     n_bytes: int
     text: str
     edited_text: str | None  # None where no edit changed it
+    finished_text: str | None  # None where nothing was cut out of it or masked
     signals: dict[str, Any]
     verdict: Verdict | None  # None before the run was judged
+
+    @property
+    def trained_text(self) -> str:
+        """The text that is trained on: finished, or edited, or as it was read."""
+        changed = (self.finished_text, self.edited_text)
+        return next((text for text in changed if text is not None), self.text)
 
 
 def pages(connection: duckdb.DuckDBPyConnection, ids: list[bytes]) -> dict[bytes, Page]:
@@ -55,10 +62,7 @@ def pages(connection: duckdb.DuckDBPyConnection, ids: list[bytes]) -> dict[bytes
         row["doc_id"]: Verdict(row["kept"], row["step"], row["reason"])
         for row in _rows(connection, f"SELECT * FROM raw.verdicts WHERE {_among(ids)}")
     }
-    edited = {
-        row["doc_id"]: row["text"]
-        for row in _rows(connection, f"SELECT doc_id, text FROM raw.edited WHERE {_among(ids)}")
-    }
+    edited, finished = (_texts(connection, table, ids) for table in ("edited", "finished"))
     found = {}
     for row in _rows(connection, f"SELECT * FROM raw.documents WHERE {_among(ids)}"):
         raw_id = row.pop("doc_id")
@@ -66,10 +70,19 @@ def pages(connection: duckdb.DuckDBPyConnection, ids: list[bytes]) -> dict[bytes
             raw_id.hex(),
             **row,
             edited_text=edited.get(raw_id),
+            finished_text=finished.get(raw_id),
             signals=signals.get(raw_id, {}),
             verdict=verdicts.get(raw_id),
         )
     return found
+
+
+def _texts(
+    connection: duckdb.DuckDBPyConnection, table: str, ids: list[bytes]
+) -> dict[bytes, str | None]:
+    """Return the texts of a table by document."""
+    query = f"SELECT doc_id, text FROM raw.{table} WHERE {_among(ids)}"
+    return {row["doc_id"]: row["text"] for row in _rows(connection, query)}
 
 
 def stored_tokens(

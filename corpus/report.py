@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cuvee.corpus import accounts, charts, figures
+from cuvee.corpus import accounts, charts, clusters, figures
 from cuvee.corpus.accounts import NONE, StageAccount, StepAccount, Tally
 from cuvee.corpus.catalog import connect
 from cuvee.corpus.fingerprint import fingerprint
@@ -95,7 +95,9 @@ def _content(run: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]
         "read": read,
         "most_dropped": max((t.docs for step in steps for _, t in step.reasons), default=0),
         "stages": [(stage, _chart(connection, stage, hues)) for stage in stages],
-        "duplicates": connection.execute(_DUPLICATES).fetchall(),
+        "duplicates": clusters.kinds_of(connection),
+        "cluster_sizes": clusters.HEADS,
+        "clusters": clusters.largest_of(connection),
         "contamination": connection.execute(_CONTAMINATION).fetchall(),
         "quarantine": connection.execute(_QUARANTINE, [MAX_QUARANTINED]).fetchall(),
         "quarantined": connection.execute("SELECT count(*) FROM quarantine").fetchall()[0][0],
@@ -103,10 +105,6 @@ def _content(run: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]
     }
 
 
-_DUPLICATES: Final = """
-    SELECT kind, count(*), count(DISTINCT doc_id), count(DISTINCT kept_doc_id),
-           min(similarity), avg(similarity)
-    FROM raw.duplicates GROUP BY kind ORDER BY kind"""
 _CONTAMINATION: Final = """
     SELECT benchmark, split, count(DISTINCT item_id), count(DISTINCT doc_id), count(*)
     FROM raw.contamination GROUP BY ALL ORDER BY ALL"""

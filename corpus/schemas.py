@@ -62,7 +62,29 @@ EDITS: Final = _schema(
     n_chars=pa.int64(),
 )
 
-#: One row a hit; the span is in characters, half open. Not row-aligned.
+#: What a step takes out of texts: bytes `start` to `end`, half open, of the text that is edited, if
+#: its source is, in row `row` of the part. `replacement` stands in their place, null cuts them out.
+#: In the order of row and start. Not row-aligned.
+CUTS: Final = _schema(
+    row=pa.int64(),
+    start=pa.int64(),
+    end=pa.int64(),
+    step=pa.string(),
+    reason=pa.string(),
+    replacement=pa.string(),
+)
+
+#: What is left of each text when all cuts are made, null where it is unchanged; `step` and `reason`
+#: say why a document is dropped that has too little left. Only where the recipe cuts. Row-aligned.
+FINISHED: Final = _schema(
+    doc_id=DOC_ID,
+    text=pa.large_string(),
+    step=pa.string(),
+    reason=pa.string(),
+)
+
+#: One row a hit; the span is in characters, half open; `policy` is what is done about it, `report`
+#: where that is nothing. Not row-aligned.
 CONTAMINATION: Final = _schema(
     doc_id=DOC_ID,
     benchmark=pa.string(),
@@ -72,6 +94,43 @@ CONTAMINATION: Final = _schema(
     span_end=pa.int64(),
     score=pa.float64(),
     ngram=pa.string(),
+    policy=pa.string(),
+)
+
+#: One row a split of a benchmark: its items, those that are never found, those among them that are
+#: long enough and have no letter; at RUN/tables/benchmarks/all.parquet.
+BENCHMARKS: Final = _schema(
+    benchmark=pa.string(),
+    split=pa.string(),
+    policy=pa.string(),
+    items=pa.int64(),
+    unmatched=pa.int64(),
+    letterless=pa.int64(),
+)
+
+#: Words of each document, and those in an n-gram of a benchmark item. Row-aligned.
+OVERLAP: Final = _schema(
+    doc_id=DOC_ID,
+    n_words=pa.int64(),
+    n_covered=pa.int64(),
+    share=pa.float64(),
+)
+
+#: Words of each benchmark item, and those in an n-gram of any document; at
+#: RUN/tables/benchmark_coverage/all.parquet.
+COVERAGE: Final = _schema(
+    benchmark=pa.string(),
+    split=pa.string(),
+    item_id=pa.string(),
+    n_words=pa.int64(),
+    n_covered=pa.int64(),
+    share=pa.float64(),
+)
+
+#: Occurrences of n-grams of benchmark items, by their row in the index. Not row-aligned.
+NGRAM_COUNTS: Final = _schema(
+    gram=pa.int64(),
+    occurrences=pa.int64(),
 )
 
 #: What rules, languages and classifiers say of each document. Row-aligned.

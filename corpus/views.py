@@ -23,12 +23,16 @@ import pyarrow as pa
 
 from cuvee.configs.errors import RunMismatch
 from cuvee.corpus.schemas import (
+    BENCHMARKS,
     CONTAMINATION,
+    COVERAGE,
     DOC_ID,
     DOCUMENTS,
     DUPLICATES,
     EDITED,
     EDITS,
+    FINISHED,
+    OVERLAP,
     PACKS,
     PLAN,
     QUARANTINE,
@@ -77,12 +81,18 @@ SKELETONS: Final[dict[str, pa.Schema]] = {
     "quarantine": QUARANTINE,
     "edited": EDITED.append(_SOURCE),
     "edits": EDITS.append(_SOURCE),
+    "finished": FINISHED.append(_SOURCE),
+    "finish_edits": EDITS.append(_SOURCE),
     "signals": _SIGNALS,
     "scores": _SCORES,
     "ensembles": _SIGNALS,
     "lists": _SIGNALS,
+    "token_kl": _SIGNALS,
     "verdicts": VERDICTS,
     "contamination": CONTAMINATION.append(_SOURCE),
+    "benchmark_overlap": OVERLAP.append(_SOURCE),
+    "benchmarks": BENCHMARKS,
+    "benchmark_coverage": COVERAGE,
     "duplicates": DUPLICATES,
     "tokens": TOKENS.insert(1, _SOURCE),
     "packs": PACKS.insert(0, _SOURCE).insert(0, _STAGE),
@@ -92,47 +102,45 @@ SKELETONS: Final[dict[str, pa.Schema]] = {
     "mixture": MIXTURE,
 }
 _PER_PART: Final = (
-    "documents",
-    "quarantine",
-    "edited",
-    "edits",
-    "signals",
-    "scores",
-    "ensembles",
-    "lists",
-    "verdicts",
-    "contamination",
+    *("documents", "quarantine", "edited", "edits", "finished", "finish_edits", "signals"),
+    *("scores", "ensembles", "lists", "token_kl", "verdicts", "contamination", "benchmark_overlap"),
 )
 _ONE_FILE: Final = ("stages", "mixture")  # of RUN/plan; its other files are a stage each
 
 _HEX: Final = "* REPLACE (lower(hex(doc_id)) AS doc_id)"
+_AS_STORED: Final = ("plan", "stages", "mixture", "quarantine", "benchmarks", "benchmark_coverage")
+_WITH_ID: Final = ("verdicts", "contamination", "benchmark_overlap", "segments")
 
 MAIN: Final[dict[str, str]] = {
+    **{name: f"SELECT * FROM raw.{name}" for name in _AS_STORED},
+    **{name: f"SELECT {_HEX} FROM raw.{name}" for name in _WITH_ID},
     "documents": """
-        SELECT d.* REPLACE (lower(hex(d.doc_id)) AS doc_id), e.text AS edited_text
-        FROM raw.documents d LEFT JOIN raw.edited e ON d.doc_id = e.doc_id""",
+        SELECT d.* REPLACE (lower(hex(d.doc_id)) AS doc_id), e.text AS edited_text,
+               f.text AS finished_text
+        FROM raw.documents d LEFT JOIN raw.edited e ON d.doc_id = e.doc_id
+        LEFT JOIN raw.finished f ON d.doc_id = f.doc_id""",
     "signals": """
         SELECT lower(hex(doc_id)) AS doc_id, coalesce(s.source, c.source) AS source,
                s.* EXCLUDE (doc_id, source), c.* EXCLUDE (doc_id, source),
-               e.* EXCLUDE (doc_id, source),
-               l.* EXCLUDE (doc_id, source)
+               d.* EXCLUDE (doc_id, source, text), e.* EXCLUDE (doc_id, source),
+               l.* EXCLUDE (doc_id, source), t.* EXCLUDE (doc_id, source)
         FROM raw.signals s FULL JOIN raw.scores c USING (doc_id)
+        LEFT JOIN raw.edited d USING (doc_id)
         LEFT JOIN raw.ensembles e USING (doc_id)
-        LEFT JOIN raw.lists l USING (doc_id)""",
-    "verdicts": f"SELECT {_HEX} FROM raw.verdicts",
+        LEFT JOIN raw.lists l USING (doc_id)
+        LEFT JOIN raw.token_kl t USING (doc_id)""",
     "duplicates": """
         SELECT * REPLACE (lower(hex(doc_id)) AS doc_id, lower(hex(kept_doc_id)) AS kept_doc_id)
         FROM raw.duplicates""",
-    "contamination": f"SELECT {_HEX} FROM raw.contamination",
+    # What was removed in favour of a document: the copies, without the one that is kept.
+    "clusters": """
+        SELECT lower(hex(kept_doc_id)) AS kept_doc_id, kind, count(*) AS documents,
+               coalesce(sum(n_bytes), 0)::BIGINT AS bytes
+        FROM raw.duplicates LEFT JOIN raw.verdicts USING (doc_id) GROUP BY ALL""",
     "tokens": f"SELECT {_HEX.replace('*', '* EXCLUDE (tokens)')} FROM raw.tokens",
-    "plan": "SELECT * FROM raw.plan",
-    "segments": f"SELECT {_HEX} FROM raw.segments",
-    "stages": "SELECT * FROM raw.stages",
-    "mixture": "SELECT * FROM raw.mixture",
-    "quarantine": "SELECT * FROM raw.quarantine",
     "edits": """
         SELECT lower(hex(doc_id)) AS doc_id, source, edit, reason, n_lines, lines, n_chars
-        FROM raw.edits""",
+        FROM (FROM raw.edits UNION ALL BY NAME FROM raw.finish_edits)""",
     "rejects": """
         SELECT lower(hex(v.doc_id)) AS doc_id, v.source, v.step, v.reason, d.text
         FROM raw.verdicts v JOIN raw.documents d ON v.doc_id = d.doc_id AND v.source = d.source
@@ -214,6 +222,8 @@ def _branches(run: Path) -> Mapping[str, list[Branch]]:
             Branch(f"tables/duplicates/{file.name}", {})
             for file in sorted((run / "tables" / "duplicates").glob("*.parquet"))
         ],
+        "benchmarks": _single(run, "tables/benchmarks/all.parquet"),
+        "benchmark_coverage": _single(run, "tables/benchmark_coverage/all.parquet"),
         "tokens": _by_folder(run, "tokens", "source"),
         "packs": [
             Branch(f"packs/{stage.name}/{file.name}", {"stage": stage.name, "source": file.stem})

@@ -29,10 +29,11 @@ ZSTD_LEVEL: Final = 3
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, lasting: bool = True) -> Iterator[Path]:
     """Give a temporary path in `path`'s folder (made if needed); it becomes `path` on success.
 
-    The file is synced to disk before the rename and the folder after it. On any error or
+    The file is synced to disk before the rename and the folder after it, unless it is not
+    `lasting`: then a kill leaves it whole, a crash of the machine may not. On any error or
     interrupt the temporary file is removed and `path` stays as it was. Two writers of one path do
     not meet: the last to finish wins.
     """
@@ -40,9 +41,11 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        _sync(temporary)
+        if lasting:
+            _sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        if lasting:
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

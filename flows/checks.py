@@ -3,17 +3,22 @@
 import difflib
 from collections.abc import Sequence
 
+from cuvee.configs.deduplication import BestScore
 from cuvee.configs.errors import RecipeError
 from cuvee.configs.recipe import Curate, Recipe
 from cuvee.corpus.paths import local_file, resolve
 from cuvee.filters import classifier, language
 from cuvee.filters.edits import known_edit
-from cuvee.filters.rules import RuleUse, limits_of
-from cuvee.flows.benchmarks import read_items
+from cuvee.filters.rules import RuleUse, limits_of, rule_set
+from cuvee.flows.benchmarks import benchmark_items
+from cuvee.flows.dedup_steps import kinds
+from cuvee.flows.divergence_parts import load_tokenizer, tokenizer_of
 from cuvee.flows.job import Job, start, started
 from cuvee.flows.list_files import check_lists
 from cuvee.flows.stages import settle
 from cuvee.tokenize import tokenizer
+
+TEXT_DEDUP = ("lines", "paragraphs", "ngrams")  # steps that cut text, in their order
 
 
 def begin(job: Job) -> None:
@@ -39,7 +44,9 @@ def check(job: Job) -> None:
             classifier.load(local_file(model.model, job.base), model.label)
     if curate.decontaminate is not None:
         spec = curate.decontaminate
-        read_items(resolve(spec.benchmarks, [], job.base), spec.fields)
+        benchmark_items(spec, resolve(spec.benchmarks, [], job.base))
+    if curate.token_kl is not None and curate.token_kl.tokenizer is not None:
+        load_tokenizer(tokenizer_of(recipe), job.base)
     if recipe.tokenizer.path is not None:
         path = local_file(recipe.tokenizer.path, job.base)
         tokenizer.load(path, recipe.tokenizer.eos, recipe.tokenizer.pretokenizer)
@@ -54,10 +61,11 @@ def step_names(recipe: Recipe) -> list[str]:
     names += [rule.use for rule in curate.rules]
     names += ["bad_words"] if curate.bad_words is not None else []
     names += ["pii"] if curate.pii is not None and curate.pii.max is not None else []
+    names += ["token_kl"] if curate.token_kl and curate.token_kl.max is not None else []
     names += [score.name for score in curate.scored if score.keep is not None]
-    names += ["exact"] if curate.dedup.exact else []
-    names += ["minhash"] if curate.dedup.minhash is not None else []
+    names += kinds(recipe)
     names += ["decontaminate"] if curate.decontaminate is not None else []
+    names += [name for name in TEXT_DEDUP if getattr(curate.dedup, name) is not None]
     return list(dict.fromkeys(names))
 
 
@@ -75,9 +83,15 @@ def check_names(recipe: Recipe) -> None:
             named.append((f"{key}.train.positive", model.train.positive))
             named.append((f"{key}.train.negative", model.train.negative))
     named += [(f"curate.ensembles.{e.name}.sources", e.sources) for e in curate.ensembles]
-    for step in ("urls", "bad_words", "pii"):
+    for step in ("urls", "bad_words", "pii", "token_kl"):
         rule_ = getattr(curate, step)
         named.append((f"curate.{step}.sources", rule_ and rule_.sources))
+    for step in TEXT_DEDUP:
+        spec_ = getattr(curate.dedup, step)
+        named.append((f"curate.dedup.{step}.sources", spec_ and spec_.sources))
+    dedup = curate.dedup
+    named += [("curate.dedup.scope", group) for group in dedup.groups]
+    named.append(("curate.dedup.priority", dedup.priority))
     for key, names in named:
         for name in names or ():
             _known(key, name, list(recipe.sources))
@@ -86,15 +100,42 @@ def check_names(recipe: Recipe) -> None:
         known_edit(edit.use)
     for rule in curate.rules:
         limits_of(RuleUse(rule.use, rule.limits))
+        _check_edited(recipe, rule.use, rule.sources)
+    if curate.token_kl is not None:
+        tokenizer_of(recipe)
+
+
+def _check_edited(recipe: Recipe, use: str, sources: Sequence[str] | None) -> None:
+    """Refuse a rule over what an edit measures for a source that is not edited."""
+    edit = rule_set(use).edit
+    if edit is None:
+        return
+    edits = [one for one in recipe.curate.edits if one.use == edit]
+    missing = [
+        name
+        for name in sources or recipe.sources
+        if not any(one.sources is None or name in one.sources for one in edits)
+    ]
+    if missing:
+        raise RecipeError(
+            f"curate.rules has {use} for {', '.join(missing)}, whose texts are not edited.",
+            f"It judges by what the edit {edit} takes out.",
+            f"Add {edit} to curate.edits for these sources, or name others in the rule's sources.",
+        )
 
 
 def _check_scores(curate: Curate) -> None:
-    """Refuse an ensemble or a condition of a score that nothing gives."""
+    """Refuse an ensemble, a condition or a choice by a score that nothing gives."""
     models = [model.name for model in curate.classifiers]
     names = [score.name for score in curate.scored]
     for ensemble in curate.ensembles:
         for name in ensemble.of:
             _known(f"curate.ensembles.{ensemble.name}.of", name, models)
+    near = curate.dedup.minhash
+    if near is not None and isinstance(near.keep, BestScore):
+        columns = [f"score_{name}" for name in names]
+        columns += ["language_score"] if curate.language is not None else []
+        _known("curate.dedup.minhash.keep.best", near.keep.best, columns)
     conditions = [(f"curate.rules.{rule.use}", rule.only_if) for rule in curate.rules]
     conditions += [(f"curate.{score.name}", score.only_if) for score in curate.scored]
     for key, only_if in conditions:
@@ -108,6 +149,6 @@ def _known(key: str, name: str, known: Sequence[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         raise RecipeError(
             f"{key} names {name!r}, which is not there.",
-            f"Known: {', '.join(known)}.",
+            f"Known: {', '.join(known) or 'none'}.",
             f"Did you mean {near[0]!r}?" if near else "",
         )

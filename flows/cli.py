@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cuvee.configs.errors import CuveeError
-from cuvee.flows import classifier_cli
+from cuvee.flows import classifier_cli, contamination_cli, dedup_cli, index_cli
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,9 @@ app = typer.Typer(
 )
 
 app.add_typer(classifier_cli.app, name="classifier")
+app.add_typer(contamination_cli.app, name="contamination")
+app.add_typer(dedup_cli.app, name="dedup")
+app.add_typer(index_cli.app, name="index")
 
 RecipeFile = Annotated[
     Path, typer.Argument(help="A recipe: a YAML file, or the name of a shipped one.")

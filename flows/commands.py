@@ -126,10 +126,14 @@ def verify(run: Path) -> None:
 def report(run: Path, out: Path | None) -> None:
     """Write the page about a run."""
     from cuvee.corpus import report as pages
+    from cuvee.corpus.clusters import cluster_table
 
     load_job(run)
     target = out or run / "report.html"
     pages.write(run, target)
+    copies = cluster_table(run)
+    if copies is not None:
+        make_console().print("", copies, "", sep="\n")
     make_console().print(f"  [green]✓[/] report             {target}")
 
 
@@ -152,13 +156,13 @@ def recipes(action: str | None, name: str | None) -> None:
 
 def _flows(request: Request, names: tuple[str, ...]) -> None:
     """Run flows one after the other on one Prefect API, then refresh the catalogue."""
-    from cuvee.configs.load import load
+    from cuvee.configs.load import base_of, load
     from cuvee.flows.checks import begin
     from cuvee.flows.job import open_job
     from cuvee.flows.server import api
 
-    path, out, overrides = _recipe_file(request.recipe), request.out, request.overrides
-    job = open_job(load(path, overrides, request.scale), out, path.parent, request.update)
+    path, out, overrides = recipe_file(request.recipe), request.out, request.overrides
+    job = open_job(load(path, overrides, request.scale), out, base_of(path), request.update)
     if "curate" not in names:
         made_by = f"cuvee curate {path} --out {out}"
         require(out / "curated.json", "The curation of this run", made_by)
@@ -182,7 +186,7 @@ def _flows(request: Request, names: tuple[str, ...]) -> None:
             catalog.build(out)
 
 
-def _recipe_file(recipe: Path) -> Path:
+def recipe_file(recipe: Path) -> Path:
     """Return the file of a recipe given by path, or by the name of a shipped one."""
     named = shipped().get(str(recipe))
     return named if named is not None and not recipe.exists() else recipe

@@ -3,9 +3,12 @@
 from prefect import flow
 
 from cuvee.flows import curate_steps as steps
+from cuvee.flows.decided import Decided
 from cuvee.flows.decontamination_steps import decontaminate
 from cuvee.flows.dedup_steps import deduplicate, sign
+from cuvee.flows.divergence_steps import diverge
 from cuvee.flows.edit_steps import edit
+from cuvee.flows.finish_steps import finish
 from cuvee.flows.list_rules import look_up
 from cuvee.flows.session import session
 
@@ -19,14 +22,17 @@ def curate(
     workers: int = 2,
     update: bool = False,
 ) -> None:
-    """Edit, measure, judge, deduplicate and decontaminate; finished parts are not done again."""
+    """Edit, measure, judge, deduplicate, decontaminate, cut; finished parts are not done again."""
     with session(recipe, out, overrides, scale, update, workers) as engine:
         documents = edit(engine, steps.ingest(engine))
         signals = steps.measure(engine, documents)
         scores = steps.score(engine, documents)
-        lists = look_up(engine, documents, scores)
+        others = {"lists": look_up(engine, documents, scores)}
+        others["token_kl"] = diverge(engine, documents)
         signatures = sign(engine, documents)
-        judged = steps.judge(engine, documents, signals, scores, lists)
+        judged = steps.judge(engine, documents, signals, scores, others)
         copies = deduplicate(engine, documents, signatures, judged)
         hits = decontaminate(engine, documents)
-        steps.conclude(engine, documents, judged, copies, hits)
+        decided = Decided(judged, copies, hits)
+        finished = finish(engine, documents, decided)
+        steps.conclude(engine, documents, decided, finished)

@@ -5,8 +5,9 @@ and returns counts. Memory is one row group of text (32 MB) and what the kernel 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,12 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cuvee.corpus.schemas import CONTAMINATION, VERDICTS
-from cuvee.corpus.whole import part_writer, write_part
-from cuvee.filters import classifier, language
-from cuvee.filters.contamination import NgramIndex, find
-from cuvee.filters.exact import exact_keys
-from cuvee.filters.minhash import MinHashParams, band_hashes, signatures
+from cuvee.corpus.schemas import VERDICTS
+from cuvee.corpus.whole import write_part
+from cuvee.filters import classifier, language, paragraphs
+from cuvee.filters.models import FastText
 from cuvee.filters.signals import measure
-from cuvee.flows.partfiles import column, document_groups, map_part, texts_of
+from cuvee.flows.partfiles import column, map_part, texts_of
 
 Counts = Mapping[str, int]
 
@@ -33,6 +32,29 @@ class ScoreModel:
     name: str
     path: Path
     label: str
+
+
+@dataclass
+class ScoreModels:
+    """The models of a run: read by the first part that needs them, and shared by all threads.
+
+    `paragraphs` asks for the language of each paragraph, too.
+    """
+
+    language: Path | None
+    classifiers: Sequence[ScoreModel]
+    paragraphs: bool = False
+    _lock: Lock = field(default_factory=Lock, repr=False)
+    _loaded: tuple[FastText | None, list[FastText]] | None = field(default=None, repr=False)
+
+    def load(self) -> tuple[FastText | None, list[FastText]]:
+        """Return the language model and the classifiers."""
+        with self._lock:
+            if self._loaded is None:
+                lid = None if self.language is None else language.load(self.language)
+                fitted = [classifier.load(model.path, model.label) for model in self.classifiers]
+                self._loaded = lid, fitted
+            return self._loaded
 
 
 def measure_part(documents: Path, target: Path, rule_sets: Sequence[str]) -> Counts:
@@ -53,12 +75,9 @@ def known(scores: NDArray[np.float32]) -> "pa.Array[Any]":
     return pa.array(scores, mask=np.isnan(scores))
 
 
-def score_part(
-    documents: Path, target: Path, language_model: Path | None, models: Sequence[ScoreModel]
-) -> Counts:
-    """Write language and classifier scores; fastText holds the lock, so this runs in a process."""
-    lid = None if language_model is None else language.load(language_model)
-    loaded = [(model, classifier.load(model.path, model.label)) for model in models]
+def score_part(documents: Path, target: Path, models: ScoreModels) -> Counts:
+    """Write language and classifier scores."""
+    lid, fitted = models.load()
 
     def work(table: pa.Table) -> pa.Table:
         texts = texts_of(table)
@@ -67,75 +86,50 @@ def score_part(
             languages = language.identify(lid, texts)
             found["language"] = languages.language
             found["language_score"] = known(languages.score)
-        for model, fitted in loaded:
-            found[f"score_{model.name}"] = known(classifier.score(fitted, model.label, texts))
+            if models.paragraphs:
+                mixed = paragraphs.languages(lid, texts, languages.language)
+                found["language_paragraphs"], found["languages"] = mixed
+        for model, loaded in zip(models.classifiers, fitted, strict=True):
+            found[f"score_{model.name}"] = known(classifier.score(loaded, model.label, texts))
         return pa.table(found)
 
     return {"docs": map_part(documents, target, ["doc_id", "text"], work)}
-
-
-def sign_part(documents: Path, target: Path, params: MinHashParams | None) -> Counts:
-    """Write the exact key of every document and, for near-duplicates, its band hashes."""
-
-    def work(table: pa.Table) -> pa.Table:
-        texts = texts_of(table)
-        found: dict[str, pa.Array[Any]] = {
-            "doc_id": column(table, "doc_id"),
-            "exact": exact_keys(texts),
-        }
-        if params is not None:
-            signed, n_shingles = signatures(texts, params)
-            bands = band_hashes(signed, params.bands, params.rows)
-            found["n_shingles"] = pa.array(n_shingles)
-            for band in range(params.bands):
-                hashes = np.ascontiguousarray(bands[:, band])
-                found[f"band_{band:02d}"] = pa.array(hashes, mask=n_shingles == 0)
-        return pa.table(found)
-
-    return {"docs": map_part(documents, target, ["doc_id", "text"], work)}
-
-
-def find_part(documents: Path, target: Path, index: NgramIndex) -> Counts:
-    """Write every hit of a benchmark item, with its span."""
-    counts = {"docs": 0, "hits": 0}
-    with part_writer(target, CONTAMINATION) as writer:
-        for table in document_groups(documents, ["doc_id", "text"]):
-            hits = find(texts_of(table), index)
-            counts["docs"] += table.num_rows
-            counts["hits"] += len(hits.row)
-            found = {
-                "doc_id": column(table, "doc_id").take(hits.row),
-                "benchmark": index.benchmark.take(hits.item),
-                "split": index.split.take(hits.item),
-                "item_id": index.item_id.take(hits.item),
-                "span_start": pa.array(hits.span_start),
-                "span_end": pa.array(hits.span_end),
-                "score": pa.array(hits.score),
-                "ngram": hits.ngram.cast(pa.string()),
-            }
-            for batch in pa.table(found, schema=CONTAMINATION).to_batches():
-                writer.write(batch)
-    return counts
 
 
 def conclude_part(
-    judged: Path, documents: Path, removals: Sequence[tuple[str, str, Path]], target: Path
+    judged: Path,
+    documents: Path,
+    removals: Sequence[tuple[str, str, Path]],
+    target: Path,
+    finished: Path | None = None,
 ) -> Counts:
     """Write the last word on every document of a part: the first step that dropped it, or kept.
 
-    `removals` are (step, reason, table with the doc_ids that it drops), in order.
+    `removals` are (step, reason, table with the doc_ids that it drops), in order; what is dropped
+    by its `finished` text comes last.
     """
     verdicts = pl.read_parquet(judged, memory_map=False).with_columns(
         pl.read_parquet(documents, columns=["source", "n_bytes"], memory_map=False)
     )
     for step, reason, table in removals:
-        dropped = pl.scan_parquet(table).select("doc_id").unique()
+        listed = pl.scan_parquet(table)
+        if step == "decontaminate":  # a hit may only be recorded, or cut out
+            listed = listed.filter(pl.col("policy") == "drop")
+        dropped = listed.select("doc_id").unique()
         here = verdicts.lazy().select("doc_id").join(dropped, on="doc_id", how="semi")
         hit = pl.col("kept") & pl.col("doc_id").is_in(here.collect()["doc_id"].implode())
         verdicts = verdicts.with_columns(
             step=pl.when(hit).then(pl.lit(step)).otherwise("step"),
             reason=pl.when(hit).then(pl.lit(reason)).otherwise("reason"),
             kept=pl.col("kept") & ~hit,
+        )
+    if finished is not None:
+        last = pl.read_parquet(finished, columns=["step", "reason"], memory_map=False)
+        stays = pl.lit(last["step"].is_null())
+        verdicts = verdicts.with_columns(
+            step=pl.coalesce("step", pl.lit(last["step"])),
+            reason=pl.coalesce("reason", pl.lit(last["reason"])),
+            kept=pl.col("kept") & stays,
         )
     rows = verdicts.select(VERDICTS.names).to_arrow().cast(VERDICTS)
     write_part(target, VERDICTS, rows.combine_chunks().to_batches())

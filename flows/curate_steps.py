@@ -4,20 +4,21 @@ Every function runs one step over all parts and returns the fingerprints of what
 part in the order of `documents.parts`, or one for all where the step must see all parts at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from cuvee.configs.recipe import RuleUse as RecipeRule
 from cuvee.corpus.fingerprint import file_fingerprint, files_print
 from cuvee.corpus.ingest import assign_parts, ingest_part
 from cuvee.corpus.paths import local_file, resolve
 from cuvee.corpus.whole import write_json
-from cuvee.filters.rules import RuleUse
+from cuvee.filters.rules import RuleUse, rule_set
 from cuvee.flows import curate_parts as work
 from cuvee.flows import score_steps
 from cuvee.flows.checks import step_names
-from cuvee.flows.dedup_steps import duplicates_table
+from cuvee.flows.decided import Decided
 from cuvee.flows.engine import UNICODE, Engine, Prints, Step, Unit
 from cuvee.flows.job import Documents, Job, Part
-from cuvee.flows.judging import Judgement, judge_part
+from cuvee.flows.judging import Asks, Judgement, judge_part
 from cuvee.flows.list_parts import list_rules_of
 
 
@@ -65,7 +66,7 @@ def measure(engine: Engine, documents: Documents) -> Prints:
         target = job.table("signals", part)
         arguments = (job.table("documents", part), target, rule_sets)
         units.append(Unit(str(part), (print_,), work.measure_part, arguments, (target,)))
-    return engine.run(Step("measure", 1, [UNICODE, *rule_sets]), units)
+    return engine.run(Step("measure", 2, [UNICODE, *rule_sets]), units)
 
 
 def score(engine: Engine, documents: Documents) -> Prints:
@@ -80,69 +81,82 @@ def score(engine: Engine, documents: Documents) -> Prints:
             path = local_file(model.model, job.base)
         models.append(work.ScoreModel(model.name, path, model.label))
         reads.append(trained.get(model.name) or file_fingerprint(path))
-    units = []
+    paragraphs = curate.language is not None and curate.language.paragraphs
+    shared, units = work.ScoreModels(lid, models, paragraphs), []
     for part, print_ in zip(documents.parts, documents.prints, strict=True):
         target = job.table("scores", part)
-        arguments = (job.table("documents", part), target, lid, models)
+        arguments = (job.table("documents", part), target, shared)
         units.append(Unit(str(part), (print_, *reads), work.score_part, arguments, (target,)))
-    labels = [[model.name, model.label] for model in models]
-    return engine.run(Step("score", 2, labels, in_processes=True), units)
+    asked = [paragraphs, *([model.name, model.label] for model in models)]
+    return engine.run(Step("score", 3, asked), units)
 
 
 def judge(
-    engine: Engine, documents: Documents, signals: Prints, scores: Prints, lists: Prints | None
+    engine: Engine,
+    documents: Documents,
+    signals: Prints,
+    scores: Prints,
+    others: Mapping[str, Prints | None],
 ) -> Prints:
-    """Evaluate rules, language and what is asked of scores over what was measured."""
+    """Evaluate rules, language and what is asked of scores over what was measured.
+
+    `others` are the tables beside the scores by name, `lists` and `token_kl`; None is not there.
+    """
     job, curate = engine.job, engine.job.recipe.curate
     ranks = score_steps.rank(engine, documents, scores)
     tops = score_steps.thresholds(engine, scores, ranks)
-    read = [("scores", scores), ("ensembles", ranks), ("lists", lists)]
+    read = [("scores", scores), ("ensembles", ranks), *others.items()]
     units = []
     for n, part in enumerate(documents.parts):
         asked = [s for s in curate.scored if s.keep and _applies(s.sources, part)]
-        language = curate.language
+        language, token_kl = curate.language, curate.token_kl
         spec = Judgement(
             tuple(
-                (RuleUse(rule.use, rule.limits), rule.only_if)
+                (RuleUse(rule.use, rule.limits), _asks(rule))
                 for rule in curate.rules
                 if _applies(rule.sources, part)
             ),
             language if language and _applies(language.sources, part) else None,
             tuple((score_steps.score_rule(engine, s, tops, part), s.only_if) for s in asked),
             list_rules_of(curate, part.source),
+            token_kl.max if token_kl and _applies(token_kl.sources, part) else None,
         )
         target = job.table("judged", part)
         tables = tuple(job.table(name, part) for name, prints in read if prints)
-        arguments = (job.table("signals", part), tables, target, spec)
+        measured = [job.table("signals", part)]
+        if any(rule_set(use.rules).edit for use, _ in spec.rules):
+            measured.append(job.table("edited", part))  # its fingerprint is in the documents'
+        arguments = (tuple(measured), tables, target, spec)
         reads = (signals[n], *(prints[n] for _, prints in read if prints), repr(spec))
         units.append(Unit(str(part), reads, judge_part, arguments, (target,)))
     return engine.run(Step("judge", 2), units)
 
 
 def conclude(
-    engine: Engine,
-    documents: Documents,
-    judged: Prints,
-    copies: dict[str, str],
-    hits: Prints | None,
+    engine: Engine, documents: Documents, decided: Decided, finished: Prints | None
 ) -> Prints:
     """Write one verdict per document: kept, or the first step that dropped it and its reason."""
     job, units = engine.job, list[Unit]()
     for n, part in enumerate(documents.parts):
-        removals = [(kind, "duplicate", duplicates_table(job, kind)) for kind in copies]
-        reads = [documents.prints[n], judged[n], *copies.values()]
-        if hits is not None:
-            removals.append(("decontaminate", "benchmark", job.table("contamination", part)))
-            reads.append(hits[n])
-        target = job.table("verdicts", part)
-        arguments = (job.table("judged", part), job.table("documents", part), removals, target)
-        units.append(Unit(str(part), tuple(reads), work.conclude_part, arguments, (target,)))
+        reads, removals = decided.reads(documents, n), decided.removals(job, part)
+        target, texts = job.table("verdicts", part), None
+        if finished is not None:
+            reads, texts = (*reads, finished[n]), job.table("finished", part)
+        tables = (job.table("judged", part), job.table("documents", part))
+        arguments = (*tables, removals, target, texts)
+        units.append(Unit(str(part), reads, work.conclude_part, arguments, (target,)))
     prints = engine.run(Step("conclude", 1), units)
     curated: dict[str, Prints] = {source: [] for source in job.recipe.sources}
     for part, print_ in zip(documents.parts, prints, strict=True):
         curated[part.source].append(print_)
     write_json(job.run / "curated.json", curated)
     return prints
+
+
+def _asks(rule: RecipeRule) -> Asks:
+    """Return of which documents a rule of the recipe is asked."""
+    languages = None if rule.languages is None else tuple(rule.languages)
+    return Asks(rule.only_if, languages, tuple(rule.except_languages or ()))
 
 
 def _applies(sources: Sequence[str] | None, part: Part) -> bool:

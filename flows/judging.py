@@ -16,6 +16,7 @@ from cuvee.corpus.whole import write_part
 from cuvee.filters import keep
 from cuvee.filters.keep import ScoreRule
 from cuvee.filters.rules import UNMEASURED, RuleUse, judge
+from cuvee.flows.divergence_parts import divergence_reasons
 from cuvee.flows.list_parts import ListRules, text_reasons, url_reasons
 from cuvee.flows.partfiles import map_part
 
@@ -23,36 +24,46 @@ Asked = tuple[str, pl.Series]  # a step, and why it drops each document, NULL wh
 
 
 @dataclass(frozen=True)
+class Asks:
+    """Of which documents a rule is asked: by score, and by language."""
+
+    only_if: OnlyIf | None = None
+    languages: tuple[str, ...] | None = None  # of these alone
+    except_languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """What is asked of the documents of one source: URLs, language, rules, lists, scores.
+    """What is asked of the documents of one source: URLs, language, rules, lists, tokens, scores.
 
     A rule or score is asked only of the documents that its condition names; None is all.
     """
 
-    rules: tuple[tuple[RuleUse, OnlyIf | None], ...]
+    rules: tuple[tuple[RuleUse, Asks], ...]
     language: LanguageRule | None
     scores: tuple[tuple[ScoreRule, OnlyIf | None], ...]
     lists: ListRules = field(default_factory=ListRules)
+    token_kl: float | None = None  # the highest divergence of a document that stays
 
 
 def judge_part(
-    signals: Path, scores: tuple[Path, ...], target: Path, spec: Judgement
+    signals: tuple[Path, ...], scores: tuple[Path, ...], target: Path, spec: Judgement
 ) -> Mapping[str, int]:
     """Write for every document whether it is kept, and the first step and reason that drop it."""
-    measured = pl.read_parquet(signals, memory_map=False)
-    scored = pl.read_parquet(scores[0], memory_map=False)
-    for other in scores[1:]:
-        scored = scored.with_columns(pl.read_parquet(other, memory_map=False).drop("doc_id"))
+    measured, scored = _side_by_side(signals), _side_by_side(scores)
     # An empty document has no language: `text` is the first step of all.
     asked: list[Asked] = [("text", judge(measured, [])["reason"])]
     asked += url_reasons(scored, spec.lists)
     if spec.language is not None:
         asked.append(("language", scored.select(_language_reason(spec.language)).to_series()))
-    for use, only_if in spec.rules:
+    for use, asks in spec.rules:
         ruled = judge(measured, [use])
         by_rule = ruled["reason"].set(ruled["step"] == "text", None)
-        asked.append((use.rules, _where(only_if, scored, by_rule)))
+        spoken = _where_spoken(asks, scored, by_rule)
+        asked.append((use.rules, _where(asks.only_if, scored, spoken)))
     asked += text_reasons(scored, spec.lists)
+    if spec.token_kl is not None:
+        asked.append(("token_kl", divergence_reasons(scored, spec.token_kl)))
     for rule, only_if in spec.scores:
         asked.append((rule.name, _where(only_if, scored, keep.reasons(scored, rule))))
     judged = pl.select(
@@ -66,6 +77,16 @@ def judge_part(
     return {"docs": len(judged), "kept": int(judged["kept"].sum())}
 
 
+def _side_by_side(tables: tuple[Path, ...]) -> pl.DataFrame:
+    """Read row-aligned tables of a part as one, without the texts."""
+    frames = []
+    for table in tables:
+        columns = [name for name in pl.read_parquet_schema(table) if name != "text"]
+        frames.append(pl.read_parquet(table, columns=columns, memory_map=False))
+    whole, *others = frames
+    return whole.with_columns(column for other in others for column in other.drop("doc_id"))
+
+
 def _where(only_if: OnlyIf | None, scored: pl.DataFrame, reasons: pl.Series) -> pl.Series:
     """Leave the reasons of documents whose score is below the condition's number, or unknown."""
     if only_if is None:
@@ -73,6 +94,20 @@ def _where(only_if: OnlyIf | None, scored: pl.DataFrame, reasons: pl.Series) -> 
     score = scored[f"score_{only_if.score}"].cast(pl.Float32)
     beyond = (score >= only_if.below) & score.is_not_nan()
     return reasons.set(beyond.fill_null(False), None)
+
+
+def _where_spoken(asks: Asks, scored: pl.DataFrame, reasons: pl.Series) -> pl.Series:
+    """Leave the reasons of documents in languages that a rule is not asked of.
+
+    A document of no known language is in none of those that are named.
+    """
+    if asks.languages is not None:
+        named = scored["language"].is_in(asks.languages).fill_null(False)
+        reasons = reasons.set(~named, None)
+    if asks.except_languages:
+        excepted = scored["language"].is_in(asks.except_languages).fill_null(False)
+        reasons = reasons.set(excepted, None)
+    return reasons
 
 
 def _language_reason(rule: LanguageRule) -> pl.Expr:
@@ -84,13 +119,22 @@ def _language_reason(rule: LanguageRule) -> pl.Expr:
         least = named.replace_strict(
             rule.min_scores, default=rule.min_score, return_dtype=pl.Float32
         )
-    return (
+    reason = (
         pl.when(named.is_null() | score.is_null() | score.is_nan())
         .then(pl.lit(UNMEASURED))
         .when(unwanted)
         .then(pl.lit("other_language"))
         .when(score < least)
         .then(pl.lit("language_unsure"))
+    )
+    if rule.min_paragraphs is None:
+        return reason
+    own = pl.col("language_paragraphs")
+    return (
+        reason.when(own.is_null() | own.is_nan())
+        .then(pl.lit(UNMEASURED))
+        .when(own < pl.lit(rule.min_paragraphs, pl.Float32))
+        .then(pl.lit("mixed_language"))
     )
 
 

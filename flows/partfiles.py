@@ -1,7 +1,8 @@
 """Read and write the Parquet file of one part, a row group at a time.
 
-A document's *edited text* takes the place of its text for every step that reads it; what reads the
-text of documents reads it here.
+A document's *edited text* takes the place of its text for every step that curates, and its
+*finished text*, what is left of that when all is cut and masked, for every step that builds. What
+reads the text of documents reads it here.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +34,26 @@ def document_groups(documents: Path, columns: Sequence[str]) -> Iterator[pa.Tabl
     if "text" not in columns or not edited.exists():
         yield from row_groups(documents, columns)
         return
-    changes = row_groups(edited, ["text"])  # `edit_part` ends its row groups where these end
-    for table, change in zip(row_groups(documents, columns), changes, strict=True):
+    yield from _changed(row_groups(documents, columns), edited)
+
+
+def finished_table(documents: Path) -> Path:
+    """Return where the finished texts of a part's documents lie, if the recipe cuts or masks."""
+    return documents.parents[2] / "finished" / documents.parent.name / documents.name
+
+
+def finished_groups(documents: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the row groups of a part's documents, each `text` as it is to be trained on."""
+    groups, finished = document_groups(documents, columns), finished_table(documents)
+    yield from _changed(groups, finished) if finished.exists() else groups
+
+
+def _changed(groups: Iterator[pa.Table], changes: Path) -> Iterator[pa.Table]:
+    """Yield row groups with the texts of a row-aligned table where it has one.
+
+    What writes such a table ends its row groups where those of the documents end.
+    """
+    for table, change in zip(groups, row_groups(changes, ["text"]), strict=True):
         texts = pc.coalesce(texts_of(change), texts_of(table))
         yield table.set_column(table.schema.get_field_index("text"), "text", texts)
 

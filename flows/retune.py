@@ -21,12 +21,13 @@ from cuvee.corpus import catalog
 from cuvee.flows import curate_steps as steps
 from cuvee.flows.build_steps import curated
 from cuvee.flows.checks import check_names
+from cuvee.flows.divergence_steps import same_divergence
 from cuvee.flows.engine import Engine, Step, Unit
 from cuvee.flows.job import Documents, Job, load_job
 from cuvee.flows.list_rules import same_look_ups
 from cuvee.flows.screen import Screen, make_console
 
-MEASURED = ("signals", "scores", "lists")  # tables that judging reads
+MEASURED = ("signals", "edited", "scores", "lists", "token_kl")  # tables that judging reads
 EXAMPLES = 3  # documents shown of those newly kept, and of those newly dropped
 
 
@@ -79,15 +80,19 @@ def retune(run: Path, overrides: Sequence[str]) -> Change:
                 (shadow / "tables" / name).symlink_to((run / "tables" / name).resolve())
         engine = Direct(Job(recipe, shadow, job.base), 1, Screen(make_console()))
         nothing = [""] * len(documents.parts)
-        looked_up = nothing if (run / "tables" / "lists").exists() else None
-        steps.judge(engine, documents, nothing, nothing, looked_up)
+        others = {
+            name: nothing if (run / "tables" / name).exists() else None
+            for name in ("lists", "token_kl")
+        }
+        steps.judge(engine, documents, nothing, nothing, others)
         with duckdb.connect() as connection:
             return _compare(connection, run, shadow)
 
 
 def _refuse_more_than_judging(old: Recipe, new: Recipe) -> None:
     """Refuse an override of what judging does not decide: it would need the text."""
-    untouched = {"rules", "language", "classifiers", "ensembles", "urls", "bad_words", "pii"}
+    untouched = {"rules", "language", "classifiers", "ensembles"}
+    untouched |= {"urls", "bad_words", "pii", "token_kl"}
     for name in Recipe.model_fields:
         if name != "curate" and getattr(old, name) != getattr(new, name):
             raise RequestError(
@@ -101,12 +106,28 @@ def _refuse_more_than_judging(old: Recipe, new: Recipe) -> None:
                 f"Retuning does not change curate.{name}.",
                 do="Use `cuvee run RECIPE --out RUN --update` for it.",
             )
+    if _paragraphs(new) and not _paragraphs(old):
+        raise RequestError(
+            "Retuning does not measure the languages of paragraphs, which the run did not.",
+            do="Use `cuvee run RECIPE --out RUN --update` for it.",
+        )
+    if not same_divergence(old.curate, new.curate):
+        raise RequestError(
+            "Retuning changes what curate.token_kl measures.",
+            "It may change its max and sources, or turn it off.",
+            "Use `cuvee run RECIPE --out RUN --update` for the rest.",
+        )
     if not same_look_ups(old.curate, new.curate):
         raise RequestError(
             "Retuning changes what curate.urls, curate.bad_words or curate.pii look for.",
             "It may change their max and sources, or turn them off.",
             "Use `cuvee run RECIPE --out RUN --update` for the rest.",
         )
+
+
+def _paragraphs(recipe: Recipe) -> bool:
+    """Say whether a recipe asks for the languages of paragraphs."""
+    return recipe.curate.language is not None and recipe.curate.language.paragraphs
 
 
 def _compare(connection: duckdb.DuckDBPyConnection, run: Path, shadow: Path) -> Change:

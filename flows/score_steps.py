@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cuvee.configs.scores import Classifier, Ensemble
+from cuvee.configs.scores import Classifier, ClassifierTraining, Ensemble
 from cuvee.filters.classifier import Training
 from cuvee.filters.keep import ScoreRule
 from cuvee.flows.classifier_training import Class, train_classifier
@@ -41,7 +41,7 @@ def train_classifiers(engine: Engine, documents: Documents) -> dict[str, str]:
                 model.name,
                 (repr([class_.prints for class_ in classes]), model.label, str(model.train)),
                 train_classifier,
-                (classes, model.label, model.train.documents, Training(), path),
+                (classes, model.label, model.train.documents, _training(model.train), path),
                 (path, path.with_suffix(".json")),
             )
         )
@@ -49,6 +49,11 @@ def train_classifiers(engine: Engine, documents: Documents) -> dict[str, str]:
         return {}
     prints = engine.run(Step("train_classifiers", 2, asdict(Training()), in_processes=True), units)
     return {unit.name: print_ for unit, print_ in zip(units, prints, strict=True)}
+
+
+def _training(asked: ClassifierTraining) -> Training:
+    """Return how a classifier of the recipe is trained."""
+    return Training(asked.lr, asked.epochs, asked.dim, asked.word_ngrams)
 
 
 def rank(engine: Engine, documents: Documents, scores: Prints) -> Prints | None:

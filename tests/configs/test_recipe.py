@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cuvee.configs.counts import parse_count
 from cuvee.configs.errors import RecipeError
-from cuvee.configs.load import apply_override, load, parse, scaled, shipped
+from cuvee.configs.load import apply_override, base_of, load, parse, scaled, shipped
 from cuvee.configs.stages import Inherit
 
 RECIPE: dict[str, Any] = {
@@ -123,9 +123,31 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
 
 
+ASKED_OF_THE_USER = {"web": ["sources.web.paths=[pages.jsonl]"]}
+
+
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_recipe_is_one(name: str) -> None:
-    assert load(shipped()[name]).name == name
+    assert load(shipped()[name], ASKED_OF_THE_USER.get(name, ())).name == name
+
+
+def test_a_shipped_recipe_says_what_the_user_has_to_give() -> None:
+    with pytest.raises(
+        RecipeError, match=r"sources\.web\.paths: missing.* --set sources\.web\.paths"
+    ):
+        load(shipped()["web"])
+
+
+def test_paths_are_relative_to_the_recipe_or_for_a_shipped_one_to_where_you_are() -> None:
+    assert base_of(Path("recipes/mine.yaml")) == Path("recipes")
+    assert base_of(shipped()["web"]) == Path.cwd()
+
+
+def test_a_rule_for_some_languages_needs_them_identified() -> None:
+    rules = [{"use": "fineweb", "languages": ["en"]}]
+    with pytest.raises(RecipeError, match="fineweb is for some languages, but language is not"):
+        parse(changed(curate={"rules": rules}))
+    assert parse(changed(curate={"rules": rules, "language": {"min_score": 0}}))
 
 
 @given(st.integers(0, 10**15), st.sampled_from(["", "K", "M", "B", "T", "Ki", "Mi", "Gi"]))

@@ -82,7 +82,14 @@ def write_curated(run: Path) -> None:
         "split": "test",
     }
     hit |= {"item_id": "42", "span_start": 0, "span_end": 18, "score": 1.0, "ngram": "the answer"}
+    hit["policy"] = "drop"
     _write(tables / "contamination" / "web" / "00001.parquet", [hit], schemas.CONTAMINATION)
+    share = hit | {"n_words": 9, "n_covered": 0, "share": 0.0}
+    for name, kind in (("overlap/web/00001", "OVERLAP"), ("coverage/all", "COVERAGE")):
+        file = tables / f"benchmark_{name}.parquet"
+        _write(file, [{n: share[n] for n in getattr(schemas, kind).names}], getattr(schemas, kind))
+    split = {"benchmark": "hitchhiker", "split": "test", "policy": "drop", "items": 1}
+    _write(tables / "benchmarks" / "all.parquet", [split], schemas.BENCHMARKS)
     cut: dict[str, Any] = {"doc_id": doc_id(WEB[6].text), "edit": "c4_lines@tfds", "lines": [0]}
     cut |= {"reason": "policy", "n_lines": 1, "n_chars": 9}
     _write(tables / "edits" / "web" / "00001.parquet", [cut], schemas.EDITS)

@@ -22,7 +22,7 @@ from cuvee.corpus import catalog
 from cuvee.filters.keep import ScoreRule
 from cuvee.filters.rules import RuleUse
 from cuvee.flows.curate_parts import known
-from cuvee.flows.judging import Judgement, Ranks, judge_part, rank_part
+from cuvee.flows.judging import Asks, Judgement, Ranks, judge_part, rank_part
 from cuvee.flows.thresholds import ALL, Ranking, bucket_edges, least_scores, top_thresholds
 
 Cuvee = Callable[..., subprocess.CompletedProcess[str]]
@@ -144,7 +144,7 @@ def judged(tmp_path: Path, spec: Judgement, scores: Sequence[float | None]) -> l
         }
     )
     signals.write_parquet(tmp_path / "signals.parquet")
-    judge_part(tmp_path / "signals.parquet", (own,), tmp_path / "judged.parquet", spec)
+    judge_part((tmp_path / "signals.parquet",), (own,), tmp_path / "judged.parquet", spec)
     table = pl.read_parquet(tmp_path / "judged.parquet")
     assert (table["kept"] == table["reason"].is_null()).all()
     return list(zip(table["step"], table["reason"], strict=True))
@@ -155,7 +155,7 @@ EMPTY = ("text", "empty")
 
 
 def test_the_first_that_drops_gives_the_step(tmp_path: Path) -> None:
-    spec = Judgement(((PUNCTUATED, None),), None, ((ScoreRule("quality", 0.5), None),))
+    spec = Judgement(((PUNCTUATED, Asks()),), None, ((ScoreRule("quality", 0.5), None),))
     found = judged(tmp_path, spec, [0.1, 0.1, 0.1, 0.9, None])
     low, unknown = ("quality", "low_score"), ("quality", "unmeasured")
     assert found == [EMPTY, ("fineweb", "line_punct_ratio"), low, KEPT, unknown]
@@ -163,13 +163,42 @@ def test_the_first_that_drops_gives_the_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("score", [0.6, 0.7, None, math.nan])
 def test_a_rule_may_be_asked_only_where_a_score_is_low(tmp_path: Path, score: float | None) -> None:
-    spec = Judgement(((PUNCTUATED, OnlyIf(score="quality", below=0.7)),), None, ())
+    spec = Judgement(((PUNCTUATED, Asks(OnlyIf(score="quality", below=0.7))),), None, ())
     dropped = ("fineweb", "line_punct_ratio")
     assert judged(tmp_path, spec, [score, score, 0.1]) == [
         EMPTY,
         KEPT if score == 0.7 else dropped,
         KEPT,
     ]
+
+
+@pytest.mark.parametrize(
+    ("asks", "dropped"),
+    [
+        (Asks(), ["de", "en", None]),
+        (Asks(languages=("en",)), ["en"]),
+        (Asks(languages=("en", "fr")), ["en"]),
+        (Asks(except_languages=("en", "fr")), ["de", None]),
+        (Asks(languages=("de", "en"), except_languages=("de",)), ["en"]),
+        (Asks(OnlyIf(score="quality", below=0.5), languages=("de",)), []),
+    ],
+)
+def test_a_rule_may_be_asked_of_some_languages_alone(
+    tmp_path: Path, asks: Asks, dropped: list[str | None]
+) -> None:
+    languages, own = ["de", "en", None], tmp_path / "scores.parquet"
+    ids = pl.Series("doc_id", [doc_id(n) for n in range(3)], dtype=pl.Binary)
+    pl.DataFrame([ids, pl.Series("language", languages)]).with_columns(
+        language_score=pl.lit(1, pl.Float32), score_quality=pl.lit(1, pl.Float32)
+    ).write_parquet(own)
+    signals = tmp_path / "signals.parquet"
+    bare = pl.DataFrame(ids).with_columns(n_nonspace=9, fineweb_line_punct_ratio=0.0)
+    bare.write_parquet(signals)
+    target = tmp_path / "judged.parquet"
+    judge_part((signals,), (own,), target, Judgement(((PUNCTUATED, asks),), None, ()))
+    kept = pl.read_parquet(target)["kept"]
+    found = [language for language, stays in zip(languages, kept, strict=True) if not stays]
+    assert found == dropped
 
 
 def test_a_language_may_have_its_own_least_score(tmp_path: Path) -> None:
