@@ -23,7 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cuvee.configs.errors import RequestError, RunMismatch
-from cuvee.corpus.views import MAIN, definitions
+from cuvee.corpus.questions import MAIN
+from cuvee.corpus.views import definitions
 
 CATALOG = "catalog.duckdb"
 VIEWS = (*MAIN, "funnel")

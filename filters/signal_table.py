@@ -137,9 +137,7 @@ SIGNALS: dict[str, Signal] = {
     "code_lines": _of(v.NEWLINE_LINES),
     "code_visible_ratio": _of(v.VISIBLE_CHARS, v.CODE_CHARS),
     **_madlad("datamap", v.MADLAD_DATAMAP),
-    **_madlad(
-        *("paper", v.MADLAD_PAPER), ("odd_length", v.ODD_LENGTH), ("technical", v.TECHNICAL)
-    ),
+    **_madlad(*("paper", v.MADLAD_PAPER), ("odd_length", v.ODD_LENGTH), ("technical", v.TECHNICAL)),
     "gzip_ratio": _of(v.COMPRESSED, v.BYTES),
 }
 """How each signal is made of the kernels' counts; what they mean is said in `tally.py` and
