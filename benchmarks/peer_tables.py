@@ -1,6 +1,7 @@
 """The figures of a comparison with peers: what a row holds, as tables and as JSON values."""
 
 import json
+import math
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -104,9 +105,8 @@ def whole_table(rows: list[Whole]) -> Table:
             row.peer,
             f"{row.n_bytes / MB:.1f}",
             *(f"{x:.0f}" for one in sides for x in (one.wall_s, one.cpu_s, one.peak_mib)),
-            f"{mine:.1f}",
-            f"{other:.2f}",
-            f"{mine / other:.0f} x",
+            *(f"{pace:.1f}" if math.isfinite(pace) else "-" for pace in (mine, other)),
+            f"{mine / other:.0f} x" if math.isfinite(mine / other) else "-",
             *(f"{count:,}" for count in row.removed),
             f"{row.agreement:.2%}",
         )

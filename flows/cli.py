@@ -10,6 +10,7 @@ import typer
 
 from cuvee.configs.errors import CuveeError
 from cuvee.flows import classifier_cli, contamination_cli, dedup_cli, index_cli
+from cuvee.flows.kernels import drop_stale
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -170,6 +171,7 @@ def recipes(
 
 def main() -> None:
     """Run the command line: status 0 done, 1 the run failed, 2 the request was wrong."""
+    drop_stale()
     sys.exit(guarded(app))
 
 
