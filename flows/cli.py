@@ -1,8 +1,9 @@
 """The command line. Every heavy import waits for the command that needs it."""
 
+import atexit
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -171,8 +172,22 @@ def recipes(
 
 def main() -> None:
     """Run the command line: status 0 done, 1 the run failed, 2 the request was wrong."""
+    ended = [1]
+    atexit.register(_leave, ended)  # what is registered first runs last
     drop_stale()
-    sys.exit(guarded(app))
+    ended[0] = guarded(app)
+    sys.exit(ended[0])
+
+
+def _leave(ended: Sequence[int]) -> None:
+    """End the process before the interpreter is taken down.
+
+    Threads of Prefect's still hold modules then, and DuckDB's binding would list all of its objects
+    as leaked.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended[0])
 
 
 def guarded(command: Callable[[], Any]) -> int:

@@ -150,4 +150,5 @@ def finished(cuvee: Cuvee, corpus: Path, tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("runs") / "undisturbed"
     done = cuvee("run", corpus / "small.yaml", "--out", out, "--workers", 2)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
     return out
