@@ -50,7 +50,11 @@ RECIPE: dict[str, Any] = {
                 "train": {"positive": ["pages"], "negative": ["code"], "documents": 50},
             }
         ],
-        "dedup": {"url": True, "exact": True, "minhash": {}},
+        "pii": {"mask": True},
+        "dedup": {
+            **{"url": True, "exact": True, "minhash": {}},
+            **{"lines": {"max": 6, "per": 100}, "paragraphs": {}, "ngrams": {"memory": "1Mi"}},
+        },
         "decontaminate": {"benchmarks": ["benchmark.jsonl"]},
     },
     "tokenizer": {"train": {"vocab_size": 600}},
