@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cuvee.filters.bloom import Bloom, contains, insert
 from cuvee.filters.boundaries import word_end
 from cuvee.filters.characters import SPACE
-from cuvee.filters.line_keys import reach_back
+from cuvee.filters.line_keys import line_feeds, reach_back
 from cuvee.filters.names import tables
 from cuvee.filters.pointers import Tables, pointer
 from cuvee.filters.shingles import GOLDEN, roll_shingles, utf8_views
@@ -68,28 +68,13 @@ def cut_known(texts: pa.LargeStringArray, bloom: Bloom, rule: NgramRule) -> Know
     while its memory is touched for the first time.
     """
     bounds, data = utf8_views(texts)
-    feeds, longest = _measure(bounds, data)
+    feeds, longest = line_feeds(bounds, data)
     rows = np.empty((feeds + len(texts), 4), np.int64)
     words = np.empty(longest + 1, np.uint64)
     used, *counts = _cut(bounds, data, tables(), (bloom.blocks, bloom.hashes), (rule, words, rows))
     doc, start, end, whole = (np.ascontiguousarray(column) for column in rows[:used].T)
     reach_back(doc, start, end)
     return Known(doc, start, end, whole.astype(np.bool_), *counts)
-
-
-@njit(nogil=True, cache=True)
-def _measure(bounds: I64, data: Bytes) -> tuple[int, int]:
-    """Count the line feeds of all documents, and the bytes of the longest paragraph."""
-    feeds, longest = 0, 0
-    for doc in range(bounds.size - 1):
-        start = bounds[doc]
-        for at in range(bounds[doc], bounds[doc + 1]):
-            if data[at] == _LINE_FEED:
-                feeds += 1
-                longest = max(longest, at - start)
-                start = at + 1
-        longest = max(longest, bounds[doc + 1] - start)
-    return feeds, longest
 
 
 @njit(nogil=True, cache=True)

@@ -55,7 +55,7 @@ def lines_of(texts: pa.LargeStringArray, exact: bool) -> Lines:
     ([0, 9, 14], True)
     """
     bounds, data = utf8_views(texts)
-    feeds, longest = _count(bounds, data)
+    feeds, longest = line_feeds(bounds, data)
     room = feeds + len(texts)
     rows, keys = np.empty((room, 4), np.int64), np.empty(room, np.uint64)
     words = np.empty(longest // 2 + 2, np.uint64)
@@ -65,7 +65,7 @@ def lines_of(texts: pa.LargeStringArray, exact: bool) -> Lines:
 
 
 @njit(nogil=True, cache=True)
-def _count(bounds: I64, data: Bytes) -> tuple[int, int]:
+def line_feeds(bounds: I64, data: Bytes) -> tuple[int, int]:
     """Count the line feeds of all documents, and the bytes of the longest line."""
     feeds, longest = 0, 0
     for doc in range(bounds.size - 1):
