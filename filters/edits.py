@@ -19,6 +19,7 @@ from cuvee.filters.c4_edits import C4Lines, edit_c4
 from cuvee.filters.edit_classes import flags
 from cuvee.filters.names import tables
 from cuvee.filters.refinedweb_edits import edit_refinedweb
+from cuvee.filters.shingles import utf8_views
 
 _COLUMNS: list["pa.Field[Any]"] = [
     pa.field("row", pa.int64()),
@@ -63,18 +64,9 @@ class _Batch(NamedTuple):
     ends: NDArray[np.int64]
 
 
-def _memory(buffer: pa.Buffer | None) -> memoryview:
-    """Return the memory of an Arrow buffer, which may be none where there is no text."""
-    return memoryview(b"") if buffer is None else memoryview(cast("bytes", buffer))
-
-
 def _batch(texts: pa.LargeStringArray) -> _Batch:
     """Open a batch; `texts` has no NULL."""
-    _, places, letters = texts.buffers()
-    offsets = np.zeros(1, np.int64)
-    if len(texts):
-        offsets = np.frombuffer(_memory(places), np.int64, len(texts) + 1, texts.offset * 8)
-    data = np.frombuffer(_memory(letters), np.uint8)
+    offsets, data = utf8_views(texts)
     room = int(offsets[-1] - offsets[0])
     return _Batch((data, offsets), np.empty(room, np.uint8), np.zeros(len(texts) + 1, np.int64))
 

@@ -11,7 +11,7 @@ set, C4's other variants 1 to 2, `code` 3, MADLAD-400's 8 to 11, and `gzip` 26.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from cuvee.filters.repetition import count_grams, slots_log2
 from cuvee.filters.rule_sets import SHARED_SIGNALS
 from cuvee.filters.rules import rule_set
 from cuvee.filters.scan import LENGTH, TALLY_ROOM, scan_text
+from cuvee.filters.shingles import utf8_views
 from cuvee.filters.signal_table import SIGNALS, Signal
 from cuvee.filters.variants import Wanted, count_variants
 
@@ -106,17 +107,10 @@ def _count_documents(
             tallies[row, name] = tally[name]
 
 
-def _memory(buffer: pa.Buffer | None) -> memoryview:
-    """Return the memory of an Arrow buffer, which may be none where there is no text."""
-    return memoryview(b"") if buffer is None else memoryview(cast("bytes", buffer))
-
-
 def _buffers(texts: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """View the bytes of all texts, and int64 [documents + 1] offsets into them."""
-    texts = cast("pa.LargeStringArray", texts.fill_null(""))
-    _, places, letters = texts.buffers()
-    offsets = np.frombuffer(_memory(places), np.int64, len(texts) + 1, texts.offset * 8)
-    return np.frombuffer(_memory(letters), np.uint8), offsets
+    offsets, data = utf8_views(texts)
+    return data, offsets
 
 
 def count(texts: pa.LargeStringArray, asked: Asked) -> NDArray[np.int64]:

@@ -90,8 +90,9 @@ def plan(engine: Engine, store: TokenStore) -> StagePlans:
         for name, source in recipe.sources.items()
     ]
     sizes = {supply.source: supply.unique_tokens for supply in supplies}
-    stages = settle(recipe, job.base, sizes)
-    for name, total in unsummed(recipe, mixtures_of(recipe, job.base, sizes)):
+    mixtures = mixtures_of(recipe, job.base, sizes)
+    stages = settle(recipe, mixtures, sizes)
+    for name, total in unsummed(recipe, mixtures):
         engine.screen.say(f"stage {name}: the weights sum to {total:g} and were divided by it")
     try:
         check(recipe.seed, stages, supplies)

@@ -15,7 +15,7 @@ from cuvee.flows.dedup_steps import kinds
 from cuvee.flows.divergence_parts import load_tokenizer, tokenizer_of
 from cuvee.flows.job import Job, start, started
 from cuvee.flows.list_files import check_lists
-from cuvee.flows.stages import settle
+from cuvee.flows.stages import mixtures_of, settle
 from cuvee.tokenize import tokenizer
 
 TEXT_DEDUP = ("lines", "paragraphs", "ngrams")  # steps that cut text, in their order
@@ -32,7 +32,8 @@ def check(job: Job) -> None:
     """Raise the RequestError of the first thing that is not there or does not fit."""
     recipe = job.recipe
     check_names(recipe)
-    settle(recipe, job.base, dict.fromkeys(recipe.sources, 1))
+    ones = dict.fromkeys(recipe.sources, 1)
+    settle(recipe, mixtures_of(recipe, job.base, ones), ones)
     for source in recipe.sources.values():
         resolve(source.paths, source.exclude, job.base)
     curate = recipe.curate

@@ -4,7 +4,7 @@ Shares may follow from the sources' sizes, which are known when their survivors 
 before that, a recipe is checked with every source of size one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,12 @@ from cuvee.mixers.ramps import check_points, freeze
 SUM_TOLERANCE = 1e-6  # published weights round: Olmo 3's 61 sum to 1.0000006
 
 
-def settle(recipe: Recipe, base: Path, sizes: Mapping[str, int]) -> list[Stage]:
-    """Return every phase of every stage as it is planned; `sizes` is tokens by source."""
-    mixtures = {mix.stage: mix for mix in mixtures_of(recipe, base, sizes)}
+def settle(recipe: Recipe, resolved: Sequence[Mixture], sizes: Mapping[str, int]) -> list[Stage]:
+    """Return every phase of every stage as it is planned, with the stages' resolved mixtures.
+
+    `sizes` is tokens by source, as they were resolved with.
+    """
+    mixtures = {mix.stage: mix for mix in resolved}
     epochs = {name: sum(sizes[source] for source in mix.drawn) for name, mix in mixtures.items()}
     flat = flatten(recipe.stages, epochs)
     for stage in recipe.stages:
@@ -67,7 +70,7 @@ def mixtures_of(recipe: Recipe, base: Path, sizes: Mapping[str, int]) -> list[Mi
     return resolve(recipe.stages, sizes, files)
 
 
-def unsummed(recipe: Recipe, mixtures: list[Mixture]) -> list[tuple[str, float]]:
+def unsummed(recipe: Recipe, mixtures: Sequence[Mixture]) -> list[tuple[str, float]]:
     """Return the stages whose stated weights do not sum to one, and what they sum to."""
     return [
         (stage.name, point.raw_sum)
