@@ -10,6 +10,8 @@ Count = Annotated[int, BeforeValidator(parse_count), Field(ge=0)]
 PositiveCount = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
 # A name becomes a folder, a column and a part of SQL, so it is kept to what is safe in all three.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+# A source, or a view of one: the label behind the @ is for people.
+PoolName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(@[A-Za-z0-9_]+)?$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -12,24 +12,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cuvee.configs.errors import RecipeError
+from cuvee.configs.marks import read
 from cuvee.configs.recipe import Recipe
+from cuvee.configs.scale import scaled_document
 
 
 def load(path: Path, overrides: Sequence[str] = (), scale: float = 1.0) -> Recipe:
     """Return the recipe in `path` with `key=value` overrides applied and token budgets scaled."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(
-            f"The recipe {path} cannot be read: {error.strerror}.",
-            do="Name a YAML file, or see `cuvee recipes` for those that ship.",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"The recipe {path} is not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise RecipeError(
-            f"The recipe {path} holds {type(document).__name__}, not keys and values."
-        )
+    document = read(path).values
     for override in overrides:
         apply_override(document, override)
     return scaled(parse(document), scale)
@@ -45,40 +35,15 @@ def parse(document: dict[str, Any]) -> Recipe:
 
 
 def scaled(recipe: Recipe, scale: float) -> Recipe:
-    """Multiply what counts tokens, steps and sequences by `scale`; the rest stays.
-
-    Budgets, ends of phases, points of ramps and quotas shrink together, so that shares and ramps
-    stay; so do lengths, batches and epochs.
-    """
-    if scale <= 0:
-        raise RecipeError(f"--scale is {scale:g}; it multiplies token budgets and is above 0.")
-    if scale == 1:
-        return recipe
-    document = recipe.model_dump(exclude_unset=True)
-    for stage in document["stages"]:
-        _scale(stage, ("tokens", "steps", "sequences"), scale)
-        for phase in stage.get("phases", []):
-            _scale(phase, ("until",), scale)
-        points = stage["mixture"].get("ramp", [])
-        for point in points:
-            point["at"] = round(point["at"] * scale)
-        for mixture in [stage["mixture"], *(point["mixture"] for point in points)]:
-            quotas = mixture.get("quotas", {})
-            _scale(quotas, tuple(quotas), scale)
-    return parse(document)
-
-
-def _scale(keys: dict[str, Any], names: Sequence[str], scale: float) -> None:
-    """Multiply those of some counts that are given; none falls below one."""
-    for name in names:
-        if keys.get(name) is not None:
-            keys[name] = max(1, round(keys[name] * scale))
+    """Multiply what counts tokens by `scale` (`cuvee.configs.scale`)."""
+    return recipe if scale == 1 else parse(scaled_document(recipe, scale))
 
 
 def shipped() -> dict[str, Path]:
     """Return the recipes that ship with Cuvée: name to file."""
     folder = Path(str(importlib.resources.files("cuvee.configs")))
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    files = [*sorted(folder.glob("*.yaml")), *sorted((folder / "systems").glob("*.yaml"))]
+    return {file.stem: file for file in files}
 
 
 def base_of(recipe: Path) -> Path:
@@ -152,7 +117,17 @@ def _sentence(problem: dict[str, Any], document: dict[str, Any]) -> str:
 
 # Pydantic names the variant of a union in an error's location; the user wrote no such key.
 _VARIANTS = {
-    *("(inherit)", "(by_size)", "(quotas)", "(file)", "(weights)", "(weight)", "(group)"),
+    *(
+        "(inherit)",
+        "(by_size)",
+        "(quota)",
+        "(quota_group)",
+        "(quotas)",
+        "(file)",
+        "(weights)",
+        "(weight)",
+        "(group)",
+    ),
     *("(ramp)", "(fixed)", "BestScore", "[key]"),
 }
 

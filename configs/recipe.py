@@ -2,43 +2,24 @@
 
 It is parsed once, at the edge (`cuvee.configs.load`); functions receive the small piece they need.
 Every field states its unit, its default and where the default comes from. A *source* is a named
-set of documents; a *stage* is a phase of training (`cuvee.configs.stages`).
+set of documents (`cuvee.configs.sources`); a *stage* is a phase of training
+(`cuvee.configs.stages`).
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from cuvee.configs.decontamination import Decontaminate
 from cuvee.configs.deduplication import Dedup
 from cuvee.configs.divergence import TokenKl
-from cuvee.configs.forms import Name, Part, PositiveCount, Share
+from cuvee.configs.forms import Name, Part, PoolName, PositiveCount, Share
+from cuvee.configs.lineage import ancestors, ordered
 from cuvee.configs.list_rules import BadWordsRule, PiiRule, UrlRule
+from cuvee.configs.probes import with_probes
 from cuvee.configs.scores import Classifier, Ensemble, OnlyIf
+from cuvee.configs.sources import Source, View
 from cuvee.configs.stages import Stage
-
-
-class Fields(Part):
-    """Which field of a record holds what; a dotted path reaches into nested records."""
-
-    text: str = "text"
-    id: str | None = None
-    url: str | None = None
-    date: str | None = None
-    license: str | None = None
-
-
-class Source(Part):
-    """Documents of one kind, read from files."""
-
-    format: Literal["jsonl", "parquet", "text"]
-    paths: list[str] = Field(min_length=1)
-    exclude: list[str] = []
-    fields: Fields = Fields()
-    tags: dict[str, str] = {}
-    # Times that a document may be seen over the whole run; four are almost as good as fresh
-    # data (Muennighoff et al. 2023, arXiv 2305.16264).
-    max_epochs: float = Field(default=4.0, gt=0)
 
 
 class LanguageRule(Part):
@@ -180,9 +161,16 @@ class Recipe(Part):
     seed: int = Field(default=0, ge=0, lt=2**63)
     part_bytes: PositiveCount = 64 * 2**20  # source bytes per part, the unit of work and of retry
     sources: dict[Name, Source] = Field(min_length=1)
+    views: dict[PoolName, View] = {}
     curate: Curate = Curate()
     tokenizer: TokenizerSpec
     stages: list[Stage] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _probes(cls, value: Any) -> Any:
+        """Make two stages of every probe."""
+        return with_probes(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -192,4 +180,18 @@ class Recipe(Part):
                 raise ValueError(f"two stages are called {name!r}; a stage's name is its folder")
             if name in ("stages", "mixture"):
                 raise ValueError(f"a stage is called {name!r}, like a table beside its plan")
+        for name, view in self.views.items():
+            if name in self.sources:
+                raise ValueError(f"a view is called {name!r}, like a source")
+            if view.of not in self.sources:
+                raise ValueError(f"view {name!r} is of {view.of!r}, which is no source")
+        return self
+
+    @model_validator(mode="after")
+    def _lineage(self) -> Self:
+        """Refuse stages in a circle, and a first stage without a mixture of its own."""
+        above = ancestors(self.stages)
+        for stage in ordered(self.stages):
+            if stage.mixture is None and len(above[stage.name]) == 0:
+                raise ValueError(f"stage {stage.name!r} has no mixture and no stage to take it of")
         return self

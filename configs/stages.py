@@ -1,18 +1,18 @@
-"""The keys of a recipe about stages: budgets, shapes, and what each stage reads of which source.
+"""The keys of a recipe about stages: budgets, shapes, and where each stage comes from.
 
-A *stage* is a phase of training. Its *budget* is in tokens, steps, sequences, or epochs of all that
-it reads. Its *shape* is the length of a sequence and the global batch; a stage whose shape changes
-on the way has *phases*. A *mixture* gives each source its share of the stage's tokens.
+A *stage* is a phase of training. Its *budget* is in tokens, steps, sequences, examples, or epochs
+of all that it reads. Its *shape* is the length of a sequence and the global batch; a stage whose
+shape changes on the way has *phases*. It comes *after* the stage before it, unless it says which:
+two that come after the same one are a fork, one that comes after two is a join. A *gate* keeps
+what comes after a stage closed until a person says that it has done its work.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
-from cuvee.configs.forms import Count, Name, Part, PositiveCount
-
-Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from cuvee.configs.forms import Name, Part, PositiveCount
+from cuvee.configs.mixtures import Bound, Mixture, Positive
 
 
 class Batch(Part):
@@ -39,145 +39,6 @@ class Batch(Part):
                 f"{seq_len} tokens; the nearest that is: {nearest}"
             )
         return self.tokens // seq_len
-
-
-class Inherit(Part):
-    """An earlier stage's last mixture; `scale` multiplies some of its shares, `set` replaces some.
-
-    What is set is in shares of the earlier mixture, too, and all are then made to sum to one.
-    """
-
-    inherit: Name
-    scale: dict[Name, Number] = {}
-    set: dict[Name, Number] = {}
-
-
-class BySize(Part):
-    """Shares that follow from the sources' sizes, in tokens.
-
-    p ~ size^(1 / temperature): 1 is proportional, more is flatter. With `max_epochs` the shares are
-    as equal as they can be while no source is read more often: UniMax (Chung et al. 2023, arXiv
-    2304.09151).
-    """
-
-    by_size: list[Name] = Field(min_length=1)
-    temperature: Positive = 1.0
-    max_epochs: Positive | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if self.max_epochs is not None and self.temperature != 1:
-            raise ValueError("give either temperature or max_epochs")
-        return self
-
-
-class Group(Part):
-    """Several sources that share a weight: by weights of their own, as a stage has them, by size.
-
-    `like` keeps the distribution that an earlier stage has over its sources.
-    """
-
-    share: Number
-    of: "Weights | None" = None
-    like: Name | None = None
-    by_size: list[Name] | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if [self.of, self.like, self.by_size].count(None) != 2:
-            raise ValueError(
-                "give one of of (weights), like (an earlier stage) and by_size (sources)"
-            )
-        return self
-
-
-def _weight_form(value: Any) -> str:
-    """Tell a number from a group."""
-    return "(group)" if isinstance(value, dict | Group) else "(weight)"
-
-
-Weights = dict[
-    Name,
-    Annotated[
-        Annotated[Number, Tag("(weight)")] | Annotated[Group, Tag("(group)")],
-        Discriminator(_weight_form),
-    ],
-]
-
-
-class Quotas(Part):
-    """Tokens of some sources; what is left of the stage's budget goes to the `rest`."""
-
-    quotas: dict[Name, PositiveCount] = Field(min_length=1)
-    rest: Weights = {}
-
-
-class WeightsFile(Part):
-    """Weights by source in a JSON or YAML file, as a search for mixtures writes them."""
-
-    file: str
-
-
-def _mixture_form(value: Any) -> str:
-    """Tell the ways to write a mixture apart, so that an error speaks of the one meant."""
-    for form, model in _FORMS.items():
-        if isinstance(value, model) or (isinstance(value, dict) and form in value):
-            return f"({form})"
-    return "(weights)"
-
-
-_FORMS: dict[str, type[Part]] = {
-    "inherit": Inherit,
-    "by_size": BySize,
-    "quotas": Quotas,
-    "file": WeightsFile,
-}
-
-Fixed = Annotated[
-    Annotated[Inherit, Tag("(inherit)")]
-    | Annotated[BySize, Tag("(by_size)")]
-    | Annotated[Quotas, Tag("(quotas)")]
-    | Annotated[WeightsFile, Tag("(file)")]
-    | Annotated[Weights, Tag("(weights)")],
-    Discriminator(_mixture_form),
-]
-
-
-class Point(Part):
-    """The mixture that a ramp has reached after `at` tokens."""
-
-    at: Count
-    mixture: Fixed
-
-
-class Ramp(Part):
-    """A mixture that changes with the tokens read: of the stage, or of the whole run.
-
-    Between two points shares go over along `curve`; `step` keeps each until the next point. Before
-    the first and after the last point they stay.
-    """
-
-    ramp: list[Point] = Field(min_length=2)
-    curve: Literal["linear", "cosine", "step"] = "linear"
-    of: Literal["stage", "run"] = "stage"
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Self:
-        places = [point.at for point in self.ramp]
-        if sorted(set(places)) != places:
-            raise ValueError(f"the points lie at {places}; each must lie behind the one before")
-        return self
-
-
-def _form(value: Any) -> str:
-    """Tell a ramp from a mixture that stays."""
-    ramped = isinstance(value, Ramp) or (isinstance(value, dict) and "ramp" in value)
-    return "(ramp)" if ramped else "(fixed)"
-
-
-Mixture = Annotated[
-    Annotated[Ramp, Tag("(ramp)")] | Annotated[Fixed, Tag("(fixed)")], Discriminator(_form)
-]
 
 
 class Phase(Part):
@@ -210,25 +71,54 @@ class Exclude(Part):
         return self
 
 
+class Packing(Part):
+    """How documents become sequences."""
+
+    # best_fit: documents are cut only where they must be (Ding et al. 2024, arXiv 2404.10830);
+    # concat: one stream of documents, cut every seq_len tokens; pad: one document a sequence.
+    policy: Literal["best_fit", "concat", "pad"] = "best_fit"
+    # Of a document longer than a sequence: all its fragments, its first tokens, or nothing.
+    long: Literal["fragment", "truncate", "skip"] = "fragment"
+    min_tokens: PositiveCount = 1  # shorter documents are left out
+
+
 class Stage(Part):
     """One phase of training, from one mixture."""
 
     name: Name
+    after: Name | list[Name] | None = None  # None: the stage before it; []: it begins a run
     tokens: PositiveCount | None = None
     steps: PositiveCount | None = None
     sequences: PositiveCount | None = None
+    examples: PositiveCount | None = None  # documents, of the mean length of what it reads
     epochs: Positive | None = None  # of all tokens of the sources that it draws from
+    stop: PositiveCount | None = None  # tokens after which it ends, whatever its budget
+    gate: str | None = None  # what has to hold before the stages after it are built
+    seed: int | None = Field(default=None, ge=0, lt=2**63)  # another order than the run's
     seq_len: PositiveCount | None = None  # tokens of input per sequence
     batch: Batch | None = None
     phases: list[Phase] = []
-    mixture: Mixture
+    mixture: Mixture | None = None  # None: as the stage that it comes after ends
+    # What shares are of. An example is a document.
+    unit: Literal["tokens", "sequences", "examples"] = "tokens"
+    bounds: list[Bound] = []
+    # Where a source cannot give its share: refuse; give its share to the others; read it more
+    # often than its max_epochs; or end the stage before.
+    on_exhaust: Literal["error", "redistribute", "repeat", "shrink"] = "error"
     exclude: Exclude | None = None
+    packing: Packing = Packing()
+    # Take the loss mask of records that have one; else every token bears loss.
+    loss_mask: bool = False
+    teacher: bool = False  # carry what the teachers of its sources say of each token
     meta: dict[str, Any] = {}  # carried untouched to the manifest: RoPE base, schedule hints, ...
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
-        if [self.tokens, self.steps, self.sequences, self.epochs].count(None) != 3:
-            raise ValueError("give one of tokens, steps, sequences and epochs: its budget")
+        budgets = [self.tokens, self.steps, self.sequences, self.examples, self.epochs]
+        if budgets.count(None) != 4:
+            raise ValueError(
+                "give one of tokens, steps, sequences, examples and epochs (its budget)"
+            )
         if self.phases and self.tokens is None:
             raise ValueError("a stage with phases has its budget in tokens, as they have")
         return self
@@ -267,7 +157,7 @@ class Stage(Part):
 
     @property
     def budget(self) -> int | None:
-        """Its budget in tokens, as the recipe says it; None where it is in epochs."""
+        """Its budget in tokens, as the recipe says it; None where that takes sources' sizes."""
         shape = self.shapes[0]
         if self.steps is not None:
             return self.steps * shape.batch.in_sequences(shape.seq_len) * shape.seq_len

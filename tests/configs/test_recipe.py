@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cuvee.configs.counts import parse_count
 from cuvee.configs.errors import RecipeError
 from cuvee.configs.load import apply_override, base_of, load, parse, scaled, shipped
-from cuvee.configs.stages import Inherit
+from cuvee.configs.mixtures import Inherit
 
 RECIPE: dict[str, Any] = {
     "name": "small",
@@ -101,11 +101,21 @@ def test_an_override_that_points_nowhere_is_refused(override: str) -> None:
         apply_override(copy.deepcopy(RECIPE), override)
 
 
-def test_scale_multiplies_budgets_and_nothing_else() -> None:
+def test_scale_multiplies_budgets_and_keeps_shapes_while_there_are_steps() -> None:
     whole = parse(RECIPE)
-    small = scaled(whole, 1e-3)
-    assert [stage.tokens for stage in small.stages] == [1000, 4]
-    assert small.stages[0].seq_len == whole.stages[0].seq_len
+    small = scaled(whole, 1e-2)
+    assert [stage.tokens for stage in small.stages] == [10_000, 41]
+    assert small.stages[0].shapes == whole.stages[0].shapes
+
+
+def test_a_small_scale_shrinks_the_batch_and_then_the_length() -> None:
+    (core,) = scaled(parse(RECIPE), 1e-2).stages[0].shapes
+    assert (core.seq_len, core.batch.sequences) == (128, 8)
+    (core,) = scaled(parse(RECIPE), 8.5e-3).stages[0].shapes
+    assert (core.seq_len, core.batch.sequences) == (128, 8)
+    (core,) = scaled(parse(RECIPE), 4e-3).stages[0].shapes
+    assert (core.seq_len, core.batch.sequences) == (32, 8)  # 62 sequences of 64
+    whole = parse(RECIPE)
     with pytest.raises(RecipeError):
         scaled(whole, 0)
 
@@ -123,19 +133,15 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
 
 
-ASKED_OF_THE_USER = {"web": ["sources.web.paths=[pages.jsonl]"]}
-
-
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_recipe_is_one(name: str) -> None:
-    assert load(shipped()[name], ASKED_OF_THE_USER.get(name, ())).name == name
+    assert load(shipped()[name]).name == name
 
 
-def test_a_shipped_recipe_says_what_the_user_has_to_give() -> None:
-    with pytest.raises(
-        RecipeError, match=r"sources\.web\.paths: missing.* --set sources\.web\.paths"
-    ):
-        load(shipped()["web"])
+def test_paths_need_a_format_and_may_be_bound_later() -> None:
+    assert load(shipped()["web"]).sources["web"].paths == []
+    with pytest.raises(RecipeError, match=r"sources\.web: give the format of paths"):
+        parse(changed(sources={"web": {"paths": ["a"]}}))
 
 
 def test_paths_are_relative_to_the_recipe_or_for_a_shipped_one_to_where_you_are() -> None:
