@@ -1,173 +1,162 @@
 """Settle before any shard is written whether the sources can give what the stages need.
 
-A source's *demand* is the sequences that the stages' schedules draw from it, times their length.
-Stages share one cursor per source, so a plan is feasible when no source's demand over all stages
-exceeds its available tokens. Packing needs no more than that: it fills at least as many sequences
-as the tokens would without a gap, and pieces that one stage does not place are there for the next.
+Every source is asked for what all stages on all ways through the plan draw of it, and answers with
+what it can give (`cuvee.mixers.pools.Supply`). Packing needs no more than the tokens: it fills at
+least as many sequences as they would without a gap, and pieces that one stage does not place are
+there for the next.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cuvee.configs.errors import MixInfeasible
+from cuvee.mixers.amounts import amount, decimals_apart
+from cuvee.mixers.demand import Balance, lowest_cap
+from cuvee.mixers.mend import lower_budget, of_plan
 from cuvee.mixers.plan import Stage
-from cuvee.mixers.steps import steps
-from cuvee.mixers.supply import Supply, available_tokens, epochs_for
-
-UNITS = ((12, "T"), (9, "B"), (6, "M"), (3, "K"))  # power of ten, suffix: as the recipe reads them
+from cuvee.mixers.pools import Pool, Supply, lineage
+from cuvee.mixers.settled import Request, Settled
 
 
-class _Lack(NamedTuple):
-    """What the limiting source lacks in the stage in which it runs out, in tokens."""
+class _Shortage(NamedTuple):
+    """A pool that cannot give a stage what it asks: their numbers."""
 
-    available: int  # over all stages
-    earlier: int  # of these, demanded by earlier stages
-    needed: int  # by this stage
-
-
-class Feasibility(NamedTuple):
-    """Demand and supply in tokens, in the order of the stages and of the supplies."""
-
-    demanded: NDArray[np.int64]  # [stages, sources]
-    available: NDArray[np.int64]  # [sources]
-    unique: NDArray[np.int64]  # [sources]
+    stage: int
+    pool: int
 
 
-def check(seed: int, stages: Sequence[Stage], supplies: Sequence[Supply]) -> Feasibility:
-    """Return demand and supply of every source, or raise MixInfeasible with what would suffice.
+def check(request: Request, settled: Settled, supplies: Sequence[Supply]) -> Balance:
+    """Return demand and supply of every pool, or raise MixInfeasible with what would suffice.
 
-    `supplies` follow the order of the stages' weights. The error is about the source that can give
-    the smallest part of what is asked of it, in the stage in which it runs out. Each remedy that it
-    offers makes the whole plan feasible and is the smallest of its kind: the largest budget of that
-    stage alone, and the lowest caps, to 1/100 epoch, of all sources that fall short.
+    The error is about the source that can give the smallest part of what is asked of it, in the
+    stage in which it runs out. Each remedy that it offers makes the whole plan feasible, and was
+    tried: the largest budget of that stage alone, and the lowest caps, to 1/100 epoch, of all
+    sources that fall short.
     """
-    _refuse_empty(stages, supplies)
-    found = Feasibility(
-        np.array([stage.counts * stage.seq_len for stage in stages]),
-        np.array([available_tokens(seed, supply) for supply in supplies]),
-        np.array([supply.unique_tokens for supply in supplies]),
-    )
-    if (found.demanded.sum(axis=0) > found.available).any():
-        raise _infeasible(seed, stages, supplies, found)
+    found = of_plan(settled, supplies, request.exact)
+    _refuse_empty(settled, supplies)
+    if found.short.any():
+        raise _infeasible(request, settled, supplies, found)
     return found
 
 
-def _refuse_empty(stages: Sequence[Stage], supplies: Sequence[Supply]) -> None:
-    """Raise MixInfeasible for a source that has a weight but no document: no cap helps there."""
-    for stage in stages:
-        for i in stage.drawn.tolist():
-            if len(supplies[i].lengths) == 0:
+def _refuse_empty(settled: Settled, supplies: Sequence[Supply]) -> None:
+    """Raise MixInfeasible for a source or view with a weight but no document: no cap helps."""
+    empty = {name for supply in supplies for name, size in supply.sizes.items() if size == 0}
+    for stage in settled.stages:
+        for n in stage.drawn.tolist():
+            pool = settled.pools[n]
+            if pool.name in empty:
                 raise MixInfeasible(
-                    f"Stage {stage.name!r}: source {supplies[i].source!r} has a weight of "
-                    f"{_percent(stage, i)} but no document of it survived curation.",
-                    do="Give it weight 0 there, or let curation keep some of its documents.",
+                    f"Stage {stage.name!r}: {_called(pool)} has a weight of {_percent(stage, n)} "
+                    f"but no document of it {'is there' if pool.is_view else 'survived curation'}.",
+                    do=f"Give it weight 0 in stages.{stage.of}.mixture, or let "
+                    f"{'the view show' if pool.is_view else 'curation keep'} some documents of it.",
                 )
 
 
-def _best_steps(at: int, stages: Sequence[Stage], found: Feasibility) -> int:
-    """Return the most steps of stage `at` with which the whole plan is feasible; 0 if none are.
-
-    Where weights stay, a shorter schedule is a prefix of the longer one, so the stage can last
-    until the first draw that some source can no longer give. A ramp may end some draws earlier.
-    """
-    stage = stages[at]
-    left = found.available - np.delete(found.demanded, at, axis=0).sum(axis=0)
-    if (left < 0).any():
-        return 0
-    affordable = left // stage.seq_len
-    ends = [
-        int(np.flatnonzero(stage.schedule == i)[affordable[i]])
-        for i in np.flatnonzero(stage.counts > affordable)
-    ]
-    best = min(ends) // stage.batch_sequences
-    while best and (_counts(stage, best) > affordable).any():
-        best -= 1
-    return best
-
-
-def _counts(stage: Stage, n_steps: int) -> NDArray[np.int64]:
-    """Return the sequences of each source in the first steps of a stage, were they all of it."""
-    tokens = n_steps * stage.batch_sequences * stage.seq_len
-    return replace(stage, tokens=tokens).counts
-
-
 def _infeasible(
-    seed: int, stages: Sequence[Stage], supplies: Sequence[Supply], found: Feasibility
+    request: Request, settled: Settled, supplies: Sequence[Supply], found: Balance
 ) -> MixInfeasible:
     """Return the error about the limiting source, with the remedies that would suffice."""
-    demanded = found.demanded.sum(axis=0)
-    short = np.flatnonzero(demanded > found.available).tolist()
-    limiting = min(short, key=lambda i: (found.available[i] / demanded[i], i))
-    asked, available = found.demanded[:, limiting], int(found.available[limiting])
-    at = int(np.argmax(asked.cumsum() > available))
-    lack = _Lack(available, int(asked[:at].sum()), int(asked[at]))
-    caps = {supplies[i].source: epochs_for(seed, supplies[i], int(demanded[i])) for i in short}
+    short = [supply for supply in supplies if found.short_of(supply, settled.pools)]
+    limiting = min(short, key=lambda supply: _part_given(found, settled.pools, supply))
+    mine = [n for n, pool in enumerate(settled.pools) if pool.source == limiting.source]
+    at = int(np.argmax(found.short[:, mine].any(axis=1)))
+    here = _Shortage(at, next(n for n in mine if found.short[at, n]))
+    caps = {
+        supply.source: lowest_cap(settled.stages, settled.pools, supply, found.asked, settled.caps)
+        for supply in short
+    }
+    budget = lower_budget(request, settled, supplies, settled.stages[at].of)
     return MixInfeasible(
-        _shortfall(stages[at], limiting, supplies[limiting], lack),
-        do=_remedies(stages[at], _best_steps(at, stages, found), caps),
+        _shortfall(settled, limiting, found, here), do=_remedies(settled, here, budget, caps, found)
     )
 
 
-def _shortfall(stage: Stage, source: int, supply: Supply, lack: _Lack) -> str:
-    """Return the sentence that sets what a source can give a stage against what that needs."""
-    left = lack.available - lack.earlier
-    # Enough decimals to show that one is less than the other.
-    decimals = next(d for d in count(1) if _rounded(left, d) != _rounded(lack.needed, d))
-    left_text, unique, earlier, needed = (
-        _rounded(tokens, decimals).text
-        for tokens in (left, supply.unique_tokens, lack.earlier, lack.needed)
-    )
-    less = f", less {earlier} in earlier stages" if lack.earlier else ""
+def _part_given(found: Balance, pools: Sequence[Pool], supply: Supply) -> tuple[float, int]:
+    """Return which part of what is asked of a source it can give, and its place."""
+    mine = [n for n, pool in enumerate(pools) if pool.source == supply.source]
+    return float(found.given[:, mine].sum() / found.asked[:, mine].sum()), mine[0]
+
+
+def _shortfall(settled: Settled, supply: Supply, found: Balance, here: _Shortage) -> str:
+    """Return the sentence that sets what a pool can give a stage against what that needs."""
+    stage, pool = settled.stages[here.stage], settled.pools[here.pool]
+    given, asked = int(found.given[here.stage, here.pool]), int(found.asked[here.stage, here.pool])
+    decimals = decimals_apart(given, asked)
+    cap = settled.caps.get(supply.source, supply.max_epochs)
+    earlier = _earlier(settled, found, here)
+    before = "in earlier stages" if pool.is_source else "of its source before"
+    less = f", less {amount(earlier, decimals).text} {before}" if earlier else ""
+    size = _size(settled, supply, found, pool)
     return (
-        f"Stage {stage.name!r}: source {supply.source!r} can give {left_text} tokens "
-        f"({unique} x {supply.max_epochs} epochs{less}) but its {_percent(stage, source)} of "
-        f"{_rounded(stage.tokens, 1).text} needs {needed}."
+        f"Stage {stage.name!r}: {_called(pool)} can give {amount(given, decimals).text} tokens "
+        f"({amount(size, decimals).text} x {cap} epochs{less}) but its "
+        f"{_percent(stage, here.pool)} of {amount(stage.sequences * stage.seq_len).text} needs "
+        f"{amount(asked, decimals).text}."
     )
 
 
-def _remedies(stage: Stage, best_steps: int, caps: Mapping[str, float]) -> str:
+def _earlier(settled: Settled, found: Balance, here: _Shortage) -> int:
+    """Return the tokens of a pool's source that were given on the ways to a stage."""
+    above = set(
+        lineage({s.name: s.parents for s in settled.stages})[settled.stages[here.stage].name]
+    )
+    rows = [n for n, stage in enumerate(settled.stages) if stage.name in above]
+    source = settled.pools[here.pool].source
+    mine = [n for n, pool in enumerate(settled.pools) if pool.source == source]
+    same = [n for n in mine if n < here.pool]  # in this stage, those asked before
+    return int(found.given[np.ix_(rows, mine)].sum() + found.given[here.stage, same].sum())
+
+
+def _size(settled: Settled, supply: Supply, found: Balance, pool: Pool) -> int:
+    """Return the tokens of a pool, each document once where it replays a stage."""
+    if pool.replay is None:
+        return supply.sizes[pool.name]
+    rows = [n for n, stage in enumerate(settled.stages) if stage.of == pool.replay]
+    mine = [n for n, one in enumerate(settled.pools) if one.source == pool.source]
+    whole = supply.sizes[pool.source]
+    read = min(whole, int(found.given[np.ix_(rows, mine)].sum()))
+    return read if pool.seen else whole - read
+
+
+def _called(pool: Pool) -> str:
+    """Return a pool as a sentence names it."""
+    if pool.is_source:
+        return f"source {pool.name!r}"
+    if pool.is_view:
+        return f"view {pool.name!r} of source {pool.source!r}"
+    what = "drew" if pool.seen else "left"
+    return f"what {pool.replay!r} {what} of source {pool.source!r}"
+
+
+def _remedies(
+    settled: Settled,
+    here: _Shortage,
+    budget: str | None,
+    caps: Mapping[str, float | None],
+    found: Balance,
+) -> str:
     """Return the sentence that names the budget and the caps, each of which is enough."""
-    raised = " and ".join(f"sources.{name}.max_epochs to {cap:.2f}" for name, cap in caps.items())
-    key = f"stages.{stage.name}.tokens"
-    if best_steps == 0:
-        return f"Raise {raised}; no lower {key} is enough."
-    return f"Lower {key} to {_budget(stage, best_steps)}, or raise {raised}."
-
-
-def _budget(stage: Stage, best_steps: int) -> str:
-    """Return the shortest amount of tokens that rounds to `best_steps` steps of a stage."""
-    exact = best_steps * stage.batch_sequences * stage.seq_len
-    amounts = (_rounded(exact, decimals) for decimals in count(1))
-    return next(
-        text
-        for tokens, text in amounts
-        if steps(tokens, stage.seq_len, stage.batch_sequences) == best_steps
+    stage = settled.stages[here.stage]
+    names = " and ".join(f"sources.{name}.max_epochs" for name in caps)
+    raised = " and ".join(f"sources.{n}.max_epochs to {cap:.2f}" for n, cap in caps.items() if cap)
+    if None not in caps.values():
+        if budget is None:
+            return f"Raise {raised}; no lower stages.{stage.of} budget is enough."
+        return f"{budget}, or raise {raised}."
+    if budget is not None:
+        return f"{budget}; no {names} is enough."
+    share = int(found.given[here.stage, here.pool]) / (stage.sequences * stage.seq_len)
+    return (
+        f"Lower its share in stages.{stage.of}.mixture to {100 * share:.3g} % at most; no budget "
+        f"and no {names} is enough."
     )
 
 
-class _Amount(NamedTuple):
-    """A number of tokens as a recipe writes it, and its exact value."""
-
-    tokens: int
-    text: str
-
-
-def _rounded(tokens: int, decimals: int) -> _Amount:
-    """Return `tokens` to so many decimals of its unit, halves up: 1.2B; below 1,000 as it is."""
-    for power, suffix in UNITS:
-        if tokens >= 10**power:
-            shown = min(decimals, power)
-            least = 10 ** (power - shown)
-            whole, part = divmod((tokens + least // 2) // least, 10**shown)
-            return _Amount((whole * 10**shown + part) * least, f"{whole}.{part:0{shown}d}{suffix}")
-    return _Amount(tokens, str(tokens))
-
-
-def _percent(stage: Stage, source: int) -> str:
-    """Return a source's share of a whole stage: 10 %."""
-    return f"{100 * stage.targets.shares[source]:.3g} %"
+def _percent(stage: Stage, pool: int) -> str:
+    """Return a pool's share of a whole stage: 10 %."""
+    return f"{100 * stage.targets.shares[pool]:.3g} %"

@@ -1,31 +1,30 @@
-"""Resolve what each stage asks of each source, in shares.
+"""What the mixtures of stages are, and what is known when one is resolved.
 
-A *share* is a source's part of a stage's tokens. *Raw* weights are those before they are divided by
+A *share* is a pool's part of a stage's tokens. *Raw* weights are those before they are divided by
 their sum: published mixtures often do not sum to 1. A *mixture* is one point, or several between
-which a ramp leads; a source without a weight has share 0 and is never drawn. The *size* of a source
-is the tokens of its surviving documents.
+which a ramp leads; a pool without a weight has share 0 and is never drawn. The *size* of a pool is
+the tokens of its surviving documents, each as often as one pass has it.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from cuvee.configs.errors import RecipeError
-from cuvee.configs.stages import BySize, Fixed, Group, Inherit, Quotas, Ramp, Stage, WeightsFile
-from cuvee.configs.stages import Weights as WeightTree
+from cuvee.mixers.plan import Stage
+from cuvee.mixers.pools import UNSEEN, Pool, replay_pool
 
 Weights = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Point:
-    """What a mixture asks of all sources, in the recipe's order, after `at` tokens."""
+    """What a mixture asks of the pools, in their order, after `at` tokens."""
 
     at: int
     raw: Weights  # as stated; where inherited, the earlier stage's share times its scale
     raw_sum: float
-    weights: Weights  # raw / raw_sum
+    weights: Weights  # raw / raw_sum, brought within the stage's bounds
 
 
 @dataclass(frozen=True)
@@ -39,213 +38,150 @@ class Mixture:
 
     @property
     def last(self) -> Weights:
-        """The shares that it ends with, which later stages inherit."""
+        """The shares that its last point has."""
         return self.points[-1].weights
 
     @property
     def drawn(self) -> list[str]:
-        """The sources that have a share somewhere."""
+        """The pools that have a share somewhere."""
         return [name for name in self.last if any(point.weights[name] for point in self.points)]
 
+    def over(self, pools: Sequence[str]) -> "Mixture":
+        """Return the mixture over more pools, those that it does not know with share 0."""
+        points = tuple(
+            Point(
+                point.at,
+                {name: point.raw.get(name, 0.0) for name in pools},
+                point.raw_sum,
+                {name: point.weights.get(name, 0.0) for name in pools},
+            )
+            for point in self.points
+        )
+        return replace(self, points=points)
 
-@dataclass(frozen=True)
+
+@dataclass
 class Known:
-    """What mixtures are resolved with: sizes by source, files by name, and earlier stages."""
+    """What mixtures are resolved with, and what was resolved before; it grows stage by stage."""
 
-    sizes: Mapping[str, int]
+    pools: dict[str, Pool]
+    sizes: dict[str, int]
+    documents: dict[str, int]
+    tags: Mapping[str, Mapping[str, str]]  # by source
     files: Mapping[str, Mapping[str, float]]
-    done: Mapping[str, Mixture]
+    stages: Sequence[str]  # all of the recipe
+    done: dict[str, Mixture] = field(default_factory=dict)
+    ends: dict[str, Weights] = field(default_factory=dict)  # the shares that a stage ends with
+    read: dict[str, dict[str, int]] = field(default_factory=dict)  # planned tokens by source
+
+    def add(self, mixture: Mixture, end: Weights, laid: Sequence[Stage]) -> None:
+        """Take up a stage: its mixture, the shares that it ends with, and what it reads."""
+        read, names = dict[str, int](), list(self.pools)
+        for part in laid:
+            for number in part.drawn.tolist():
+                source = self.pools[names[number]].source
+                tokens = int(part.quota_counts[number]) * part.seq_len
+                read[source] = read.get(source, 0) + tokens
+        self.done[mixture.stage], self.ends[mixture.stage] = mixture, end
+        self.read[mixture.stage] = read
+
+    def replayed(self, source: str, stage: str, seen: bool) -> str:
+        """Return the name of the pool of what a stage drew of a source, or left, made where new."""
+        pool = replay_pool(source, stage, seen)
+        held = self.pools.setdefault(pool.name, pool)
+        if held != pool:
+            raise RecipeError(
+                f"{pool.name!r} names two pools: what a stage drew, and what another one left.",
+                do="Give one of the two stages another name.",
+            )
+        if source in self.sizes:
+            read = min(self.sizes[source], self.read[stage].get(source, 0))
+            self.sizes[pool.name] = read if seen else self.sizes[source] - read
+        return pool.name
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where in the recipe a mixture stands, and its stage's budget; None where it is in epochs."""
+class Place:
+    """Where in the recipe a mixture stands, and what its stage is."""
 
     key: str
-    tokens: int | None
+    stage: str
+    tokens: int | None  # its budget; None where that takes sources' sizes
+    unit: str
+    above: Sequence[str]  # the stages that have been read when it begins
 
-    def below(self, step: str) -> "_Place":
+    def below(self, step: str) -> "Place":
         """Return a place further down."""
-        return _Place(f"{self.key}.{step}", self.tokens)
+        return replace(self, key=f"{self.key}.{step}")
 
 
-def resolve(
-    stages: Sequence[Stage],
-    sizes: Mapping[str, int],
-    files: Mapping[str, Mapping[str, float]],
-) -> list[Mixture]:
-    """Return one mixture per stage, in order, each over all sources that have a size.
+def check_replay(place: Place, stage: str, known: Known) -> None:
+    """Refuse the replay of a stage that has not been read when this one begins."""
+    if stage in place.above:
+        return
+    have = f"Stages that have: {', '.join(place.above) or 'none'}."
+    if stage not in known.stages:
+        got = f"{place.key} asks for a replay of {stage!r}, which is no stage."
+        raise RecipeError(got, have, nearest(stage, place.above))
+    raise RecipeError(
+        f"{place.key} asks for a replay of {stage!r}, which has not run when {place.stage!r} "
+        "begins.",
+        have,
+        f"Let {place.stage!r} come after {stage!r} (stages.{place.stage}.after)"
+        + (", or replay one of those." if place.above else "."),
+    )
 
-    Raises RecipeError for a source or stage that is not there, a mixture without a positive weight,
-    a factor that has nothing to scale, and quotas beyond the budget.
+
+def pool_named(place: Place, name: str, known: Known) -> str:
+    """Return a pool's name; one of what an earlier stage drew is made where it is new.
+
+    Raises RecipeError for a name that is no pool.
     """
-    done: dict[str, Mixture] = {}
-    for stage in stages:
-        known, place = Known(sizes, files, done), _Place(f"stages.{stage.name}", stage.budget)
-        mixture = stage.mixture
-        if isinstance(mixture, Ramp):
-            points = tuple(
-                _point(place.below(f"mixture.ramp.{n}"), point.mixture, known, point.at)
-                for n, point in enumerate(mixture.ramp)
-            )
-            done[stage.name] = Mixture(stage.name, points, mixture.curve, mixture.of)
-        else:
-            point = _point(place.below("mixture"), mixture, known, 0)
-            done[stage.name] = Mixture(stage.name, (point,))
-    return list(done.values())
+    if name in known.pools and known.pools[name].replay is None:
+        return name
+    source, _, stage = name.partition("@")
+    if source in known.pools and known.pools[source].is_source and stage:
+        if stage in known.stages:
+            check_replay(place, stage, known)
+            return known.replayed(source, stage, seen=True)
+        if stage.removeprefix(UNSEEN) in known.stages:
+            check_replay(place, stage.removeprefix(UNSEEN), known)
+            return known.replayed(source, stage.removeprefix(UNSEEN), seen=False)
+    raise RecipeError(
+        f"{place.key}.{name} names no source of the recipe, and no view.",
+        f"Known: {', '.join(known.pools)}.",
+        nearest(name, known.pools),
+    )
 
 
-def _point(place: _Place, mixture: Fixed, known: Known, at: int) -> Point:
-    """Return a mixture over all sources, made to sum to one."""
-    given = _given(place, mixture, known)
-    raw = {source: float(given.get(source, 0.0)) for source in known.sizes}
-    total = math.fsum(raw.values())
-    if total == 0:
-        raise RecipeError(
-            f"{place.key} gives no source a positive weight.",
-            f"Sources: {', '.join(known.sizes)}.",
-            "Give at least one a weight above 0.",
-        )
-    return Point(at, raw, total, {source: value / total for source, value in raw.items()})
+def size_of(name: str, known: Known) -> int:
+    """Return a pool's size in tokens; RecipeError names the key that would declare it."""
+    return _count_of(name, known, "tokens", known.sizes)
 
 
-def _given(place: _Place, mixture: Fixed, known: Known) -> Weights:
-    """Return the raw weights that a mixture gives the sources that it is about."""
-    match mixture:
-        case Inherit():
-            return _inherited(place, mixture, known)
-        case BySize():
-            return _by_size(place, mixture, known)
-        case Quotas():
-            return _quotas(place, mixture, known)
-        case WeightsFile():
-            weights = known.files[mixture.file]
-            _refuse_unknown(place.below(mixture.file), weights, known)
-            return dict(weights)
-        case _:
-            return _tree(place, mixture, known)
+def documents_of(name: str, known: Known) -> int:
+    """Return a pool's documents; RecipeError names the key that would declare them."""
+    return _count_of(name, known, "documents", known.documents)
 
 
-def _tree(place: _Place, tree: WeightTree, known: Known) -> Weights:
-    """Return weights, those of groups dealt out to their sources."""
-    raw: Weights = {}
-    for name, value in tree.items():
-        if isinstance(value, Group):
-            inner = _group(place.below(name), value, known)
-            total = math.fsum(inner.values())
-            dealt = {source: value.share * part / total for source, part in inner.items() if part}
-        else:
-            _refuse_unknown(place, [name], known)
-            dealt = {name: value}
-        for source, weight in dealt.items():
-            if source in raw:
-                raise RecipeError(
-                    f"{place.key} gives {source!r} two weights.", do="Name it in one place."
-                )
-            raw[source] = weight
-    return raw
+def _count_of(name: str, known: Known, what: str, counts: Mapping[str, int]) -> int:
+    """Return a count of a source or view."""
+    if name not in counts:
+        pool = known.pools[name]
+        kind, named = ("views", name) if pool.is_view else ("sources", pool.source)
+        raise unknown(kind, named, what)
+    return counts[name]
 
 
-def _group(place: _Place, group: Group, known: Known) -> Weights:
-    """Return the weights within a group; one without any cannot be dealt out."""
-    if group.of is not None:
-        inner = _tree(place.below("of"), group.of, known)
-    elif group.like is not None:
-        inner = dict(_earlier(place.below("like"), group.like, known).last)
-    else:
-        assert group.by_size is not None  # Group._one_of
-        inner = _by_size(place, BySize(by_size=group.by_size), known)
-    if not any(inner.values()):
-        raise RecipeError(f"{place.key} has a share but no source with a weight.")
-    return inner
+def unknown(kind: str, name: str, what: str) -> RecipeError:
+    """Return the error about a count that a plan needs; `kind` is sources or views."""
+    return RecipeError(
+        f"{kind}.{name}.{what} is not given, and nothing of {name!r} is measured yet.",
+        do=f"Give {kind}.{name}.{what}: about how many {what} it has.",
+    )
 
 
-def _earlier(place: _Place, name: str, known: Known) -> Mixture:
-    """Return the mixture of an earlier stage."""
-    if name not in known.done:
-        raise RecipeError(
-            f"{place.key} names {name!r}, which is not an earlier stage.",
-            f"Earlier stages: {', '.join(known.done) or 'none'}.",
-            _nearest(name, known.done),
-        )
-    return known.done[name]
-
-
-def _inherited(place: _Place, mixture: Inherit, known: Known) -> Weights:
-    """Return an earlier stage's shares, some multiplied and some replaced."""
-    inherited = _earlier(place.below("inherit"), mixture.inherit, known).last
-    _refuse_unknown(place.below("scale"), mixture.scale, known)
-    _refuse_unknown(place.below("set"), mixture.set, known)
-    for source in mixture.scale:
-        if inherited[source] == 0:
-            raise RecipeError(
-                f"{place.key}.scale.{source} scales a weight of 0.",
-                f"Stage {mixture.inherit!r} draws {', '.join(known.done[mixture.inherit].drawn)}.",
-                f"Take it out, or `set` a weight of {source!r}.",
-            )
-    scaled = {source: inherited[source] * mixture.scale.get(source, 1.0) for source in inherited}
-    return scaled | mixture.set
-
-
-def _by_size(place: _Place, mixture: BySize, known: Known) -> Weights:
-    """Return weights that follow from sizes."""
-    _refuse_unknown(place.below("by_size"), mixture.by_size, known)
-    sizes = {source: known.sizes[source] for source in dict.fromkeys(mixture.by_size)}
-    if mixture.max_epochs is None:
-        return {source: size ** (1 / mixture.temperature) for source, size in sizes.items()}
-    if place.tokens is None:
-        raise RecipeError(
-            f"{place.key}.max_epochs needs to know how much the stage reads.",
-            do="Give the stage's budget in tokens, steps or sequences.",
-        )
-    return _unimax(sizes, place.tokens, mixture.max_epochs)
-
-
-def _unimax(sizes: Mapping[str, int], tokens: int, max_epochs: float) -> Weights:
-    """Return UniMax's tokens: from the smallest on, an equal part of what is left, or the cap."""
-    given, left = dict.fromkeys(sizes, 0.0), float(tokens)
-    by_size = sorted(sizes, key=lambda source: (sizes[source], source))
-    for n, source in enumerate(by_size):
-        given[source] = min(left / (len(by_size) - n), max_epochs * sizes[source])
-        left -= given[source]
-    return given
-
-
-def _quotas(place: _Place, mixture: Quotas, known: Known) -> Weights:
-    """Return tokens of the sources with a quota, and what is left dealt out to the rest."""
-    _refuse_unknown(place.below("quotas"), mixture.quotas, known)
-    if place.tokens is None:
-        raise RecipeError(
-            f"{place.key}.quotas need to know how much the stage reads.",
-            do="Give the stage's budget in tokens, steps or sequences.",
-        )
-    left = place.tokens - sum(mixture.quotas.values())
-    if left < 0:
-        raise RecipeError(
-            f"{place.key}.quotas are {-left:,} tokens more than the stage's {place.tokens:,}.",
-            do="Raise the stage's budget, or lower a quota.",
-        )
-    rest = _tree(place.below("rest"), mixture.rest, known)
-    twice = sorted(set(rest) & set(mixture.quotas))
-    if twice:
-        raise RecipeError(f"{place.key} gives {twice[0]!r} a quota and a weight.", do="Keep one.")
-    total = math.fsum(rest.values())
-    given = {source: float(tokens) for source, tokens in mixture.quotas.items()}
-    return given | {source: left * weight / total for source, weight in rest.items() if weight}
-
-
-def _refuse_unknown(place: _Place, names: Iterable[str], known: Known) -> None:
-    """Raise RecipeError for a name that is no source."""
-    for name in names:
-        if name not in known.sizes:
-            raise RecipeError(
-                f"{place.key}.{name} names no source of the recipe.",
-                f"Sources: {', '.join(known.sizes)}.",
-                _nearest(name, known.sizes),
-            )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """Return the question that names the known name most like `name`; empty when none is known."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.0)
     return f"Did you mean {close[0]!r}?" if close else ""

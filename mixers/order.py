@@ -42,6 +42,21 @@ def permute(index: NDArray[np.int64], n: int, key: int) -> NDArray[np.int64]:
     return _walk(index, np.uint64(n), np.uint64(half_bits), np.uint64(key))
 
 
+def uniform(index: NDArray[np.int64], key: int) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each index, float64[k], that index and key alone decide."""
+    return _uniform(index, np.uint64(key))
+
+
+@njit(nogil=True, cache=True)
+def _uniform(index: NDArray[np.int64], key: np.uint64) -> NDArray[np.float64]:
+    """Return the upper 53 bits of splitmix64's finaliser of each index and key, over 2**53."""
+    out = np.empty(len(index), np.float64)
+    for at in range(len(index)):
+        mixed = _mix64(np.uint64(index[at]) * GOLDEN + _mix64(key + GOLDEN))
+        out[at] = (mixed >> np.uint64(11)) * 2.0**-53
+    return out
+
+
 @njit(nogil=True, cache=True)
 def _mix64(z: np.uint64) -> np.uint64:
     """Return splitmix64's finaliser of z."""

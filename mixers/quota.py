@@ -63,14 +63,19 @@ def schedule(targets: Targets) -> NDArray[np.uint16]:
     if n > MAX_SOURCES:
         raise RecipeError(f"A stage mixes {n:,} sources.", f"It can mix at most {MAX_SOURCES:,}.")
     if length > MAX_POSITIONS:
-        raise RecipeError(
-            f"A stage has {length:,} sequences.",
-            f"It can have at most {MAX_POSITIONS:,}.",
-            "Split it in two stages; the second inherits the mixture of the first.",
-        )
+        raise too_long(length)
     out = np.empty(length, np.uint16)
     _serve(pieces_of(targets), out)
     return out
+
+
+def too_long(sequences: int) -> RecipeError:
+    """Return the error about a stage of more sequences than can be counted."""
+    return RecipeError(
+        f"A stage has {sequences:,} sequences.",
+        f"It can have at most {MAX_POSITIONS:,}.",
+        "Split it in two stages; the second inherits the mixture of the first.",
+    )
 
 
 def certificate(sources: NDArray[np.uint16], targets: Targets) -> Certificate:

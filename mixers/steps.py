@@ -12,5 +12,9 @@ def steps(tokens: int, seq_len: int, batch_sequences: int) -> int:
     >>> steps(6_300_000_000_000, seq_len=4096, batch_sequences=4096)
     375509
     """
-    batch_tokens = seq_len * batch_sequences
-    return max(1, (2 * tokens + batch_tokens) // (2 * batch_tokens))
+    return max(1, nearest(tokens, seq_len * batch_sequences))
+
+
+def nearest(tokens: int, unit: int) -> int:
+    """Return how many units come nearest to `tokens`, at least 0; halves round up."""
+    return max(0, (2 * tokens + unit) // (2 * unit))

@@ -10,7 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from cuvee.configs.errors import RecipeError
 from cuvee.configs.stages import Stage
-from cuvee.mixers.mixtures import Mixture, resolve
+from cuvee.mixers.mixtures import Mixture
+from cuvee.mixers.pools import pools_of
+from cuvee.mixers.settled import Request, lay
 
 SIZES = {"web": 6000, "books": 300, "math": 100}
 STAGES = TypeAdapter(list[Stage])
@@ -22,9 +24,12 @@ def stage(name: str, mixture: Any, **keys: Any) -> dict[str, Any]:
     return {"name": name, "mixture": mixture, **shape, **keys}
 
 
-def mixed(*stages: dict[str, Any], files: Any = None) -> list[Mixture]:
+def mixed(
+    *stages: dict[str, Any], files: Any = None, sizes: dict[str, int] = SIZES
+) -> list[Mixture]:
     """Resolve stages as a recipe has them."""
-    return resolve(STAGES.validate_python(list(stages)), SIZES, files or {})
+    held = STAGES.validate_python(list(stages))
+    return lay(Request(held, pools_of(sizes, {}), sizes, files=files or {}), []).mixtures
 
 
 def shares(*stages: dict[str, Any], files: Any = None) -> dict[str, float]:
@@ -101,8 +106,7 @@ def plain_unimax(sizes: dict[str, int], tokens: int, cap: float) -> dict[str, fl
 def test_unimax_is_the_flattest_mixture_within_the_cap(sizes: list[int], tokens: int) -> None:
     named = {f"s{n}": size for n, size in enumerate(sizes)}
     mixture = {"by_size": list(named), "max_epochs": 3}
-    stages = STAGES.validate_python([stage("core", mixture, tokens=tokens)])
-    (found,) = resolve(stages, named, {})
+    (found,) = mixed(stage("core", mixture, tokens=tokens), sizes=named)
     assert found.last == pytest.approx(plain_unimax(named, tokens, 3), rel=1e-6)
 
 
@@ -147,7 +151,7 @@ def test_a_ramp_has_a_mixture_at_each_point() -> None:
         ([CORE, stage("a", {"inherit": "core", "scale": {"math": 2}})], "scales a weight of 0"),
         ([CORE, stage("a", {"inherit": "core", "scale": {"web": 0, "books": 0}})], "no source a p"),
         ([stage("a", {"g": {"share": 1, "like": "core"}})], r"mixture\.g\.like names 'core'"),
-        ([stage("a", {"g": {"share": 1, "of": {"web": 0}}})], "no source with a weight"),
+        ([stage("a", {"g": {"share": 1, "of": {"web": 0}}})], "no pool with a weight"),
         ([stage("a", {"web": 1, "g": {"share": 1, "of": {"web": 1}}})], "gives 'web' two weights"),
         (
             [stage("a", {"quotas": {"web": 1001}})],
@@ -180,8 +184,8 @@ def test_a_mixture_that_cannot_be_is_refused(stages: list[dict[str, Any]], says:
             {"mixture": {"ramp": [{"at": n, "mixture": {"web": 1}} for n in (5, 5)]}},
             "each must lie behind the one before",
         ),
-        ({"tokens": None}, "give one of tokens, steps, sequences and epochs"),
-        ({"steps": 3}, "give one of tokens, steps, sequences and epochs"),
+        ({"tokens": None}, "give one of tokens, steps, sequences, examples and epochs"),
+        ({"steps": 3}, "give one of tokens, steps, sequences, examples and epochs"),
         ({"seq_len": None}, "give both seq_len and batch"),
         ({"phases": [{"seq_len": 10, "batch": {"sequences": 1}}]}, "or phases that have them"),
         ({"batch": {"tokens": 15}}, "the nearest that is: 20"),

@@ -12,10 +12,13 @@ from pydantic import TypeAdapter
 
 from cuvee.configs.errors import RecipeError
 from cuvee.configs.stages import Stage
-from cuvee.mixers.flat import FlatStage, flatten
-from cuvee.mixers.mixtures import Mixture, Point, resolve
+from cuvee.mixers.flat import FlatStage, Start, flatten
+from cuvee.mixers.mixtures import Mixture, Point
+from cuvee.mixers.pools import pools_of
 from cuvee.mixers.quota import certificate, schedule
 from cuvee.mixers.ramps import RAMP_PIECES, at, check_points, freeze
+from cuvee.mixers.settled import Request, lay
+from cuvee.mixers.targets import Targets, first
 from cuvee.mixers.weights import SHARE_UNITS
 
 STAGES = TypeAdapter(list[Stage])
@@ -23,9 +26,18 @@ T, B, M, MI = 10**12, 10**9, 10**6, 2**20
 
 
 def flat(*stages: dict[str, Any], epoch_tokens: dict[str, int] | None = None) -> list[FlatStage]:
-    """Flatten stages as a recipe has them, all of one source."""
-    whole = [{"mixture": {"web": 1}} | stage for stage in stages]
-    return flatten(STAGES.validate_python(whole), epoch_tokens or {})
+    """Flatten stages as a recipe has them, one after the other, all of one source."""
+    whole = STAGES.validate_python([{"mixture": {"web": 1}} | stage for stage in stages])
+    found: list[FlatStage] = []
+    for one in whole:
+        budget = one.budget or round((one.epochs or 1) * (epoch_tokens or {})[one.name])
+        found += flatten(one, budget, Start(run_token=found[-1].end if found else 0))
+    return found
+
+
+def frozen(mixture: Mixture, stage: FlatStage) -> Targets:
+    """The integer weights of a stage, without those behind its end."""
+    return first(freeze(mixture, stage), stage.steps * stage.batch_sequences)
 
 
 LLAMA = {
@@ -41,10 +53,10 @@ LLAMA = {
 
 def test_a_schedule_of_batch_and_length_changes_after_whole_steps() -> None:
     """Llama 3 405B, section 3.4.1: 252M tokens are 60 steps of 4,194,304."""
-    first, second, third = flat(LLAMA)
-    assert [part.name for part in (first, second, third)] == ["initial_1", "initial_2", "initial_3"]
-    assert [part.batch_sequences for part in (first, second, third)] == [1024, 1024, 2048]
-    assert first.steps == 60
+    one, second, third = flat(LLAMA)
+    assert [part.name for part in (one, second, third)] == ["initial_1", "initial_2", "initial_3"]
+    assert [part.batch_sequences for part in (one, second, third)] == [1024, 1024, 2048]
+    assert one.steps == 60
     assert second.first_token == 60 * 4 * MI
     assert second.steps == 342_101
     assert third.first_token == 60 * 4 * MI + 342_101 * 8 * MI
@@ -102,7 +114,7 @@ def part(steps: int, batch: int = 4, seq_len: int = 10, begin: int = 0) -> FlatS
 
 
 def test_a_mixture_that_stays_is_one_piece() -> None:
-    targets = freeze(ramp((0, [0.25, 0.75])), part(100))
+    targets = frozen(ramp((0, [0.25, 0.75])), part(100))
     assert targets.lengths.tolist() == [400]
     assert targets.weights.tolist() == [[SHARE_UNITS // 4, 3 * SHARE_UNITS // 4]]
 
@@ -110,12 +122,12 @@ def test_a_mixture_that_stays_is_one_piece() -> None:
 def test_the_tokens_of_a_linear_ramp_are_its_integral() -> None:
     """Kimi-VL's joint stage: the multimodal share rises from 0 to 0.40."""
     stage = part(5000, batch=8)
-    targets = freeze(ramp((0, [1.0, 0.0]), (stage.tokens, [0.6, 0.4])), stage)
+    targets = frozen(ramp((0, [1.0, 0.0]), (stage.tokens, [0.6, 0.4])), stage)
     assert len(targets.lengths) == RAMP_PIECES
     assert targets.positions == 40_000
     assert targets.shares[1] == pytest.approx(0.2, abs=1e-6)
     half = ramp((0, [1.0, 0.0]), (stage.tokens // 2, [0.6, 0.4]))
-    assert freeze(half, stage).shares[1] == pytest.approx(0.3, abs=1e-6)
+    assert frozen(half, stage).shares[1] == pytest.approx(0.3, abs=1e-6)
     sources = schedule(targets)
     assert certificate(sources, targets).holds
     assert abs(int((sources == 1).sum()) - 8000) <= 1
@@ -135,11 +147,11 @@ def test_curves_lead_from_point_to_point() -> None:
 def test_a_ramp_of_the_run_goes_on_over_the_phases_of_a_stage() -> None:
     whole = part(100, begin=4000)
     mixture = ramp((4000, [1.0, 0.0]), (8000, [0.0, 1.0]), of="run")
-    first = FlatStage("joint_1", "joint", 2000, 10, 4, 0, 4000)
+    one = FlatStage("joint_1", "joint", 2000, 10, 4, 0, 4000)
     second = FlatStage("joint_2", "joint", 2000, 10, 4, 2000, 6000)
-    together = np.concatenate([freeze(mixture, one).weights for one in (first, second)])
-    assert (together == freeze(mixture, whole).weights).all()
-    assert freeze(mixture, second).shares[1] == pytest.approx(0.75)
+    together = np.concatenate([frozen(mixture, part).weights for part in (one, second)])
+    assert (together == frozen(mixture, whole).weights).all()
+    assert frozen(mixture, second).shares[1] == pytest.approx(0.75)
 
 
 @settings(max_examples=60, deadline=None)
@@ -155,7 +167,7 @@ def test_every_ramp_is_frozen_in_whole_steps_that_sum_to_the_whole(data: st.Data
         raw = data.draw(st.lists(st.integers(0, 9), min_size=n, max_size=n).filter(any))
         points.append((place, [weight / sum(raw) for weight in raw]))
     mixture = ramp(*points, curve=data.draw(st.sampled_from(["linear", "cosine", "step"])))
-    targets = freeze(mixture, stage)
+    targets = frozen(mixture, stage)
     assert targets.positions == steps * batch
     assert (targets.lengths % batch == 0).all()
     assert (targets.weights.sum(axis=1) == SHARE_UNITS).all()
@@ -188,6 +200,6 @@ def test_a_ramp_of_a_recipe_is_resolved_and_frozen() -> None:
             }
         ]
     )
-    (mixture,) = resolve([stage], {"text": 1, "image": 1}, {})
-    (one,) = flatten([stage], {})
-    assert freeze(mixture, one).shares.tolist() == pytest.approx([0.8, 0.2], abs=1e-6)
+    sizes = {"text": 1, "image": 1}
+    (laid,) = lay(Request([stage], pools_of(sizes, {}), sizes), []).stages
+    assert laid.targets.shares.tolist() == pytest.approx([0.8, 0.2], abs=1e-6)
