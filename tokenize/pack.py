@@ -56,8 +56,13 @@ def chain(first: Pieces, second: Pieces) -> Pieces:
     )
 
 
-def pack(pieces: Pieces, seq_len: int, sequences: int) -> tuple[Segments, Pieces]:
+def pack(
+    pieces: Pieces, seq_len: int, sequences: int, keep: int | None = None
+) -> tuple[Segments, Pieces]:
     """Fill the `sequences` fullest sequences of `seq_len` tokens; return what is left over too.
+
+    With `keep`, only the first so many of these are taken: what a sequence holds does not depend on
+    how many behind it are wanted.
 
     Sequences are numbered in draw order of their earliest fragment, and segments within one lie in
     draw order, so training follows the draw and not the length. Every token is once in a segment or
@@ -67,14 +72,16 @@ def pack(pieces: Pieces, seq_len: int, sequences: int) -> tuple[Segments, Pieces
     """
     if np.any(pieces.length < 1):
         raise ValueError("a piece without tokens")
-    fragments = _cut(pieces, seq_len)
+    fragments = cut(pieces, seq_len)
     longest_first = stable_order(seq_len - fragments.length, seq_len)
     bin_of, fill, first = _best_fit(longest_first, fragments.length, seq_len)
     ordinal = _numbered(fill, first, sequences)[bin_of]
-    return _placed(fragments, ordinal), _joined(take(fragments, np.flatnonzero(ordinal < 0)))
+    if keep is not None:
+        ordinal[ordinal >= keep] = -1
+    return placed(fragments, ordinal), joined(take(fragments, np.flatnonzero(ordinal < 0)))
 
 
-def _cut(pieces: Pieces, seq_len: int) -> Pieces:
+def cut(pieces: Pieces, seq_len: int) -> Pieces:
     """Cut pieces into fragments of at most `seq_len` tokens, all full but the last of a piece."""
     counts = -(-pieces.length // seq_len)
     whole = take(pieces, np.repeat(np.arange(len(counts)), counts))
@@ -95,24 +102,27 @@ def _numbered(
     return ordinal
 
 
-def _placed(fragments: Pieces, ordinal: NDArray[np.int64]) -> Segments:
-    """Lay the fragments of each sequence end to end, in draw order."""
+def placed(fragments: Pieces, ordinal: NDArray[np.int64]) -> Segments:
+    """Lay the fragments of each sequence end to end, in draw order.
+
+    `ordinal` is the sequence of each, int64; below 0 it has none.
+    """
     taken = np.flatnonzero(ordinal >= 0)
     order = taken[stable_order(ordinal[taken], int(ordinal.max(initial=-1)) + 1)]
-    placed, row = take(fragments, order), ordinal[order]
-    begins = np.cumsum(placed.length) - placed.length
+    laid, row = take(fragments, order), ordinal[order]
+    begins = np.cumsum(laid.length) - laid.length
     opens = np.flatnonzero(np.diff(row, prepend=-1))  # the first segment of each sequence
     return Segments(
         row,
         (begins - begins[opens][row]).astype(np.int32),
-        placed.length.astype(np.int32),
-        placed.doc_row,
-        placed.start,
-        placed.epoch,
+        laid.length.astype(np.int32),
+        laid.doc_row,
+        laid.start,
+        laid.epoch,
     )
 
 
-def _joined(fragments: Pieces) -> Pieces:
+def joined(fragments: Pieces) -> Pieces:
     """Join neighbours in draw order that continue one another in one document and epoch."""
     if not len(fragments.length):
         return fragments

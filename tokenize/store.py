@@ -97,3 +97,44 @@ def _scatter(
             out[rows[k], seq_len] = part.ids[at + length]
             ahead[k] = True
     return ahead
+
+
+def scatter_targets(
+    part: Part, segments: Segments, rows: NDArray[np.int64], out: NDArray[np.bool_]
+) -> None:
+    """Write into `out` [sequences, seq_len] whether the token behind each slot bears loss.
+
+    `part.ids` is bool, one a token. A slot whose target is of no token of its document is left.
+    """
+    _scatter_targets(part, segments, rows, np.asarray(out))
+
+
+def scatter_rows(
+    part: Part, segments: Segments, rows: NDArray[np.int64], out: NDArray[Any]
+) -> None:
+    """Write into `out` [sequences, seq_len, k] what `part.ids` [tokens, k] has for each token.
+
+    Documents without tokens there are passed over.
+    """
+    for k in range(len(rows)):
+        document = segments.doc_row[k] - part.first_row
+        first, end = part.offsets[document], part.offsets[document + 1]
+        if end > first:
+            at, offset, length = (
+                first + segments.doc_start[k],
+                segments.offset[k],
+                segments.length[k],
+            )
+            out[rows[k], offset : offset + length] = part.ids[at : at + length]
+
+
+@njit(nogil=True, cache=True)
+def _scatter_targets(
+    part: Part, segments: Segments, rows: NDArray[np.int64], out: NDArray[np.bool_]
+) -> None:
+    for k in range(len(rows)):
+        document = segments.doc_row[k] - part.first_row
+        at = part.offsets[document] + segments.doc_start[k] + 1
+        end = min(at + segments.length[k], part.offsets[document + 1])
+        offset = segments.offset[k]
+        out[rows[k], offset : offset + max(0, end - at)] = part.ids[at:end]

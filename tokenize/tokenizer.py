@@ -81,16 +81,13 @@ class Tokenizer:
         token with gigatoken, however long one document is; a reference takes about 40 bytes a
         token of its longest document more. No text may be null. RunError if a reference fails.
         """
-        ids, offsets = self._encode(texts)
+        ids, offsets = self.encode_texts(texts)
         closed = np.empty(len(ids) + len(offsets) - 1, self.dtype)
         _close(ids, offsets, self.eos_id, closed)
         return Encoded(closed, offsets + np.arange(len(offsets)))
 
-    def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
-        """Return the text of ids; control tokens spelled out, broken UTF-8 as U+FFFD."""
-        return self.reference.decode([int(one) for one in ids])
-
-    def _encode(self, texts: Texts) -> Encoded:
+    def encode_texts(self, texts: Texts) -> Encoded:
+        """Encode texts with nothing added; the ids are uint32. Else as `encode_batch`."""
         if self.fast:
             try:
                 return encode_fast(self.fast, texts)
@@ -98,6 +95,10 @@ class Tokenizer:
                 if not is_panic(fault):
                     raise  # only a panic is gigatoken's own; the reference gives the same ids
         return encode_slowly(self.reference, texts)
+
+    def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
+        """Return the text of ids; control tokens spelled out, broken UTF-8 as U+FFFD."""
+        return self.reference.decode([int(one) for one in ids])
 
 
 def load(path: Path, eos: str, pretokenizer: str | None = None) -> Tokenizer:
