@@ -9,22 +9,26 @@ the class takes that base when it finds torch loaded, because importing torch he
 numpy user seconds.
 """
 
-import sys
-from bisect import bisect_right
+import hashlib
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypedDict
+from typing import Any, Self, TypedDict
 
-import numpy as np
-import numpy.typing as npt
-
-from cuvee.configs.errors import CorruptShard, RequestError, RunMismatch
+from cuvee.configs.errors import RequestError, RunMismatch
 from cuvee.handoff.batches import Batch, make_batch
-from cuvee.handoff.manifest import MANIFEST, Manifest, manifest_sha, read_manifest
-from cuvee.handoff.reader import ShardGroup, ShardReader
+from cuvee.handoff.manifest import MANIFEST, Manifest, parse_manifest
+from cuvee.handoff.places import Place, place_of
+from cuvee.handoff.prefetch import Direct, Prefetch
+from cuvee.handoff.run_index import refuse_unlisted
+from cuvee.handoff.stream import GroupStream, LoadedGroup
+from cuvee.handoff.torch_dataset import join_torch, refuse_workers
 
 # Names how ranks and steps map to rows. A state of another algorithm would read other rows.
 ALGORITHM = 1
+# Row groups read ahead. One hides the reading of a local file, two its jitter; more only take
+# memory, since what follows a file is fetched meanwhile (`GroupStream.ahead`).
+PREFETCH = 2
 
 
 class LoaderState(TypedDict):
@@ -35,31 +39,26 @@ class LoaderState(TypedDict):
     step: int
 
 
-class _Group(NamedTuple):
-    """The row group in memory.
-
-    first: position of its first row. source_of: int64, the loader's id of each of its names.
-    """
-
-    first: int
-    rows: ShardGroup
-    source_of: npt.NDArray[np.int64]
-
-
 class StageLoader(Iterator[Batch]):
     """The micro-batches that one rank reads of a stage, in order, each within one step.
 
-    directory: RUN/shards/STAGE. rank: 0 to world_size - 1; where world_size does not divide the
-    global batch, the first ranks read one row more. micro_batch: rows of a micro-batch; the last
-    of a step may have fewer; None gives the rank's whole share of a step at once.
+    directory: RUN/shards/STAGE, a path or any URL that fsspec knows. rank: 0 to world_size - 1;
+    where world_size does not divide the global batch, the first ranks read one row more.
+    micro_batch: rows of a micro-batch; the last of a step may have fewer; None gives the rank's
+    whole share of a step at once. prefetch: row groups (2 to 4 MiB of tokens, or a global batch
+    where that is more) that a thread reads ahead; 0 reads when asked, without a thread. cache:
+    where shards of a URL are kept; None is the user's own cache. tokenizer: the sha256 (hex) of
+    the tokenizer's file that the model is for; None takes any.
 
-    It is its own iterator, reads one row group at a time and holds one in memory. `sources` are
-    the names behind `Batch.source_ids`; `steps` and `len` are those of the whole stage, wherever
-    it stands. With torch, wrap it as `DataLoader(loader, batch_size=None)`: without workers, which
-    would each keep a state of their own that `state_dict` here could not see.
+    It is its own iterator and holds prefetch + 1 row groups in memory. `sources` are the names
+    behind `Batch.source_ids`; `steps` and `len` are those of the whole stage, wherever it stands.
+    `waited` is the seconds that `next` has waited for data so far. With torch, wrap it as
+    `DataLoader(loader, batch_size=None)`: without workers, which would each keep a state of their
+    own that `state_dict` here could not see.
 
-    Raises RequestError for a directory, rank, world size or micro-batch that cannot be, and
-    CorruptShard for a file that is missing, has another size or does not hold what it should.
+    Raises RequestError for a directory, rank, world size or micro-batch that cannot be, RunMismatch
+    for another tokenizer, CorruptShard for a file that is missing or of which a single byte is not
+    what was written, when it is reached, and RunError where a URL cannot be fetched.
     """
 
     def __init__(
@@ -68,45 +67,61 @@ class StageLoader(Iterator[Batch]):
         rank: int = 0,
         world_size: int = 1,
         micro_batch: int | None = None,
+        *,
+        prefetch: int = PREFETCH,
+        cache: str | Path | None = None,
+        tokenizer: str | None = None,
     ) -> None:
-        _join_torch()
-        self.directory = Path(directory)
-        self.manifest: Manifest = read_manifest(directory)
-        self._sha = manifest_sha(self.directory / MANIFEST)
+        join_torch(StageLoader)
+        self._place: Place = place_of(directory, cache)
+        data = self._place.read(MANIFEST)
+        self.manifest: Manifest = parse_manifest(data, str(self._place))
+        self._sha = hashlib.sha256(data or b"").hexdigest()
+        refuse_unlisted(self._place, self._sha)
+        _check_tokenizer(self._place, self.manifest, tokenizer)
         self._batch = self.manifest.global_batch.sequences
         _check_ranks(rank, world_size, micro_batch, self._batch)
-        _check_files(self.directory, self.manifest)
+        if prefetch < 0:
+            raise RequestError(f"prefetch {prefetch}.", "0 reads when asked; 1 or more, ahead.")
+        self._place.check(self.manifest.files)
         self._share = range(rank, self._batch, world_size)
         self._micro = micro_batch or len(self._share)
+        self._micros = -(-len(self._share) // self._micro)
         self.sources = tuple(source.name for source in self.manifest.sources)
         self.steps = self.manifest.steps
+        self.waited = 0.0
         self._step, self._done = 0, 0  # next step; rows of it already given out
-        self._starts = [file.first_position for file in self.manifest.files]
-        self._reader: tuple[int, ShardReader] | None = None  # (file, open file)
-        self._group: _Group | None = None
+        self._prefetch = prefetch
+        self._group: LoadedGroup | None = None
+        self._supply: Prefetch | Direct | None = None
 
     def __len__(self) -> int:
         """Micro-batches that this rank reads in the whole stage."""
-        return self.steps * -(-len(self._share) // self._micro)
+        return self.steps * self._micros
 
     def __iter__(self) -> Self:
         """Start at the next step, or again at the start of one that was broken off."""
-        _refuse_workers()
+        refuse_workers()
         self._done = 0
         return self
 
     def __next__(self) -> Batch:
         if self._step >= self.steps:
             raise StopIteration
+        began = time.perf_counter()
         group = self._group_at(self._step * self._batch)
-        offset = self._step * self._batch - group.first
+        waited = time.perf_counter() - began
+        self.waited += waited
         slots = self._share[self._done : self._done + self._micro]
+        offset = self._step * self._batch - group.first
         rows = range(offset + slots.start, offset + slots.stop, slots.step)
-        batch = make_batch(group.rows, rows, self.manifest.special_ids, group.source_of)
+        special = self.manifest.special_ids
+        batch = make_batch(group.rows, rows, special, group.source_of, len(self.sources))
+        micro = self._done // self._micro
         self._done += len(slots)
         if self._done == len(self._share):
             self._step, self._done = self._step + 1, 0
-        return batch
+        return batch._replace(micro=micro, micros=self._micros, waited=waited)
 
     def seek(self, step: int) -> None:
         """Go to the start of a step; `steps` is the end of the stage."""
@@ -120,8 +135,9 @@ class StageLoader(Iterator[Batch]):
     def state_dict(self) -> LoaderState:
         """Return where training stands: the next step to read. Take it between steps.
 
-        A step counts as read once its last micro-batch was given out. Taken amid a step, the state
-        names that step, which will then be read again from its start.
+        A step counts as read once its last micro-batch was given out; what was prefetched does not
+        count. Taken amid a step, the state names that step, which will then be read again from its
+        start.
         """
         return {"manifest": self._sha, "algorithm": ALGORITHM, "step": self._step}
 
@@ -138,65 +154,40 @@ class StageLoader(Iterator[Batch]):
         for key, own in (("manifest", self._sha), ("algorithm", ALGORITHM)):
             if state[key] != own:
                 raise RunMismatch(
-                    f"the state was taken with {key} {state[key]}, but {self.directory} has {own}.",
+                    f"the state was taken with {key} {state[key]}, but {self._place} has {own}.",
                     do="Load it with the stage it was taken on, or start this one without a state.",
                 )
         self.seek(state["step"])
 
-    def _group_at(self, position: int) -> _Group:
+    def close(self) -> None:
+        """Stop the thread, close what is open and free the memory; reading on opens it again."""
+        if self._supply is not None:
+            self._supply.close()
+        self._supply = self._group = None
+
+    def _group_at(self, position: int) -> LoadedGroup:
         """Return the row group that holds a global batch."""
         held = self._group
-        if held is not None and held.first <= position < held.first + len(held.rows.positions):
+        if held is not None and held.first <= position < held.end:
             return held
-        index = bisect_right(self._starts, position) - 1
-        reader = self._open(index)
-        number = reader.group_of(position - self._starts[index])
-        first = self._starts[index] + int(reader.starts[number])
-        self._group = held = None  # free it before the next is read: memory is one row group
-        rows = reader.read(number)
-        self._check_rows(reader.path, first, rows)
-        source_of = np.array([self.sources.index(name) for name in rows.source_names], np.int64)
-        self._group = _Group(first, rows, source_of)
+        follows = held is not None and held.end == position
+        self._group = held = None  # freed before the next is taken: what is held stays bounded
+        if self._supply is None or not follows:
+            self.close()
+            stream, depth = GroupStream(self._place, self.manifest), self._prefetch
+            self._supply = Prefetch(stream, position, depth) if depth else Direct(stream, position)
+        self._group = self._supply.take()
         return self._group
 
-    def _open(self, index: int) -> ShardReader:
-        """Return the file `index`, opening it and closing the one before if it is another."""
-        if self._reader is None or self._reader[0] != index:
-            if self._reader is not None:
-                self._reader[1].close()
-                self._reader = None
-            path = self.directory / self.manifest.files[index].path
-            self._reader = index, ShardReader(path, self.manifest.seq_len, self.manifest.dtype)
-        return self._reader[1]
 
-    def _check_rows(self, path: Path, first: int, rows: ShardGroup) -> None:
-        """Refuse rows that are not those which belong here: a swapped or foreign file."""
-        due = np.arange(first, first + len(rows.positions))
-        whole = first % self._batch == 0 and len(due) % self._batch == 0
-        known = set(rows.source_names) <= set(self.sources)
-        if not (whole and known and np.array_equal(rows.positions, due)):
-            raise CorruptShard(
-                f"{path} does not hold this stage's sequences from position {first} on.",
-                do="Run `cuvee verify` on the run; copy the file again, or build the stage again.",
-            )
-
-
-def _join_torch() -> None:
-    """Make `StageLoader` a torch IterableDataset if torch is loaded and it is not one yet."""
-    data = sys.modules.get("torch.utils.data")
-    # Not issubclass: abstract classes remember a no, and would go on saying it.
-    if data is not None and data.IterableDataset not in StageLoader.__mro__:
-        StageLoader.__bases__ = (*StageLoader.__bases__, data.IterableDataset)
-
-
-def _refuse_workers() -> None:
-    """Refuse to run in a worker process of torch's DataLoader."""
-    data = sys.modules.get("torch.utils.data")
-    if data is not None and data.get_worker_info() is not None:
-        raise RequestError(
-            "StageLoader runs in a DataLoader with worker processes, each with its own state.",
-            "It reads hundreds of millions of tokens a second without them.",
-            "Give num_workers=0.",
+def _check_tokenizer(place: Place, manifest: Manifest, sha256: str | None) -> None:
+    """Refuse a stage whose ids another tokenizer made than the model is for."""
+    made = manifest.tokenizer
+    if sha256 not in (None, made.sha256):
+        raise RunMismatch(
+            f"{place} was made with tokenizer {made.name!r} of sha256 {made.sha256}.",
+            f"The model is for the one of sha256 {sha256}.",
+            "Give the model's own stage, or build one with its tokenizer.",
         )
 
 
@@ -211,21 +202,7 @@ def _check_ranks(rank: int, world_size: int, micro_batch: int | None, batch: int
     if not 0 <= rank < world_size:
         raise RequestError(f"rank {rank} of world_size {world_size}.", f"0 to {world_size - 1}.")
     if micro_batch is not None and micro_batch < 1:
-        raise RequestError(f"micro_batch {micro_batch}.", "At least 1, or None for a rank's share.")
+        raise RequestError(f"micro_batch {micro_batch}.", "1 or more rows, or None for all.")
 
 
-def _check_files(directory: Path, manifest: Manifest) -> None:
-    """Refuse a stage of which a file is missing or has another size, before training starts."""
-    for file in manifest.files:
-        path = directory / file.path
-        size = path.stat().st_size if path.is_file() else None
-        if size != file.bytes:
-            found = "is missing" if size is None else f"has {size} bytes"
-            raise CorruptShard(
-                f"{path} {found}.",
-                f"The manifest lists it with {file.bytes} bytes.",
-                "Copy it again, or build the stage again.",
-            )
-
-
-_join_torch()
+join_torch(StageLoader)

@@ -17,9 +17,9 @@ from typing import Any
 
 from cuvee.configs.errors import CorruptShard, RequestError
 from cuvee.handoff.parse import Misfit, parse
-from cuvee.handoff.shards import ShardRows, token_dtype
+from cuvee.handoff.shards import PLAIN, Columns, ShardRows, token_dtype
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 # Weights are integers out of 2**32: targets at every prefix are then exact on every machine.
 WEIGHT_UNIT = 1 << 32
@@ -123,6 +123,7 @@ class Manifest:
     sources: tuple[SourceShare, ...]
     packing: Packing
     files: tuple[ShardFile, ...]
+    columns: Columns = PLAIN  # what the rows have beside tokens
 
     @property
     def sequences(self) -> int:
@@ -187,13 +188,22 @@ def read_manifest(directory: str | Path) -> Manifest:
     damaged or contradicts itself.
     """
     path = Path(directory) / MANIFEST
-    if not path.is_file():
+    return parse_manifest(path.read_bytes() if path.is_file() else None, directory)
+
+
+def parse_manifest(data: bytes | None, directory: str | Path) -> Manifest:
+    """Read a manifest from its bytes, None where there are none; errors as of `read_manifest`.
+
+    directory: where it stands, a path or a URL, for the errors.
+    """
+    path = f"{directory}/{MANIFEST}"
+    if data is None:
         raise RequestError(
             f"{directory} holds no {MANIFEST}: it is no stage, or one that was not finished.",
             do="Give a directory RUN/shards/STAGE, or finish it with `cuvee build`.",
         )
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
         _refuse_other_versions(path, document)
         manifest = parse(Manifest, document)
     except (ValueError, Misfit) as error:
@@ -205,7 +215,7 @@ def read_manifest(directory: str | Path) -> Manifest:
     return manifest
 
 
-def _refuse_other_versions(path: Path, document: Any) -> None:
+def _refuse_other_versions(path: str, document: Any) -> None:
     """Refuse a manifest of another format before its keys are looked at."""
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
@@ -229,6 +239,7 @@ def _faults(manifest: Manifest) -> list[str]:
         (min(special) >= 0 and max(special) < size, "special_ids are in the vocabulary"),
         (_weights_sum(manifest), f"the sources' weights_q32 of each piece sum to {WEIGHT_UNIT}"),
         (len(names) == len(sources), "no two sources have one name"),
+        (manifest.columns.teacher_k >= 0, "columns.teacher_k is 0 or more"),
     ]
     broken = [f"it must hold that {rule}" for holds, rule in rules if not holds]
     return broken or _file_faults(manifest)

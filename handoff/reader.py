@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cuvee.configs.errors import CorruptShard
-from cuvee.handoff.shards import mask_bytes, shard_schema
+from cuvee.handoff.manifest import Manifest
+from cuvee.handoff.shards import PLAIN, Columns, mask_bytes, shard_schema
 
 # What Arrow raises on a damaged file. Checksum failures are OSError, bad text is UnicodeDecodeError
 # (a ValueError); numpy says ValueError of a buffer that is too short.
 DAMAGE = (pa.ArrowException, OSError, ValueError)
+_PROBABILITY = np.dtype("<f2")
 
 
 class ShardGroup(NamedTuple):
@@ -25,6 +27,8 @@ class ShardGroup(NamedTuple):
 
     mask_bits: uint8 [n, ceil(seq_len / 8)], the stored loss mask at one bit a slot, lowest bit
         first; None where no row has one. Rows without one are all ones.
+
+    Teacher and media are None in a stage without them.
     """
 
     tokens: npt.NDArray[np.unsignedinteger]
@@ -36,22 +40,28 @@ class ShardGroup(NamedTuple):
     cu_offsets: npt.NDArray[np.int64]
     n_tokens: npt.NDArray[np.int32]
     mask_bits: npt.NDArray[np.uint8] | None
+    teacher_ids: npt.NDArray[np.unsignedinteger] | None = None
+    teacher_probs: npt.NDArray[np.float16] | None = None
+    media: "pa.Array[Any] | None" = None
 
 
 class ShardReader:
     """An open shard: `starts` int64 [groups + 1] holds each row group's first row, and the end."""
 
-    def __init__(self, path: Path, seq_len: int, dtype: str) -> None:
+    def __init__(self, path: Path, seq_len: int, dtype: str, columns: Columns = PLAIN) -> None:
         self.path, self._seq_len, self._dtype = path, seq_len, np.dtype(dtype).newbyteorder("<")
+        self._columns = columns
         try:
             self._file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
             schema, footer = self._file.schema_arrow, self._file.metadata
             sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
         except DAMAGE as error:
             raise _damaged(path, error) from error
-        if not schema.equals(shard_schema(seq_len, dtype)):
+        if not schema.equals(shard_schema(seq_len, dtype, columns)):
             raise CorruptShard(
                 f"{path}: its columns are not those of a shard of {seq_len} {dtype} tokens."
+                if columns == PLAIN
+                else f"{path}: its columns are not those of {seq_len} {dtype} tokens and {columns}."
             )
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
@@ -79,12 +89,14 @@ class ShardReader:
 
     def _arrays(self, columns: list[Any]) -> ShardGroup:
         """View the columns of `shard_schema`, in its order, as numpy arrays."""
-        position, step, source, tokens, cu_seqlens, loss_mask, n_tokens = columns
+        position, step, source, tokens, cu_seqlens, loss_mask, n_tokens, *others = columns
+        shape, k = (len(position), self._seq_len, self._columns.teacher_k), self._columns.teacher_k
+        ids, probs = others[:2] if k else (None, None)
         bounds, offsets = _split(cu_seqlens)
         if (offsets % 4).any():
             raise ValueError("cu_seqlens holds a broken int32")
         return ShardGroup(
-            tokens=_bytes(tokens.buffers()[1]).view(self._dtype).reshape(-1, self._seq_len + 1),
+            tokens=_fixed(tokens, self._dtype).reshape(-1, self._seq_len + 1),
             positions=position.to_numpy(),
             steps=step.to_numpy(),
             source_ids=source.indices.to_numpy(),
@@ -93,6 +105,9 @@ class ShardReader:
             cu_offsets=offsets // 4,
             n_tokens=n_tokens.to_numpy(),
             mask_bits=self._mask_bits(loss_mask),
+            teacher_ids=None if ids is None else _fixed(ids, self._dtype).reshape(shape),
+            teacher_probs=None if probs is None else _fixed(probs, _PROBABILITY).reshape(shape),
+            media=others[-1] if self._columns.media else None,
         )
 
     def _mask_bits(self, column: "pa.Array[Any]") -> npt.NDArray[np.uint8] | None:
@@ -109,6 +124,11 @@ class ShardReader:
         return bits
 
 
+def open_shard(path: Path, manifest: Manifest) -> ShardReader:
+    """Open a shard of the manifest's stage."""
+    return ShardReader(path, manifest.seq_len, manifest.dtype, manifest.columns)
+
+
 def _one(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
     """Return a column as one array; a row group's column almost always is one."""
     chunks = column.chunks
@@ -120,6 +140,11 @@ def _split(column: "pa.Array[Any]") -> tuple[npt.NDArray[np.uint8], npt.NDArray[
     _, offsets_buffer, values = column.buffers()
     offsets = _bytes(offsets_buffer).view(np.int32)[column.offset :][: len(column) + 1]
     return _bytes(values)[offsets[0] : offsets[-1]], (offsets - offsets[0]).astype(np.int64)
+
+
+def _fixed(column: "pa.Array[Any]", dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """View a column of fixed-length bytes as numbers."""
+    return _bytes(column.buffers()[1]).view(dtype)
 
 
 def _bytes(buffer: pa.Buffer | None) -> npt.NDArray[np.uint8]:

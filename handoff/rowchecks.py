@@ -10,8 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cuvee.handoff.batches import media_of
 from cuvee.handoff.manifest import Manifest
 from cuvee.handoff.reader import ShardGroup
+
+# k probabilities are rounded to float16 each, by 2**-11 of themselves at most.
+PROBABILITY_SLACK = 2**-10
 
 
 class Due(NamedTuple):
@@ -90,6 +94,45 @@ def sources_known(group: ShardGroup, due: Due) -> str | None:
     return f"source {min(unknown)!r} is not in the manifest" if unknown else None
 
 
+def masks_as_listed(group: ShardGroup, due: Due) -> str | None:
+    """Check that rows have loss masks where the manifest says so, and else none."""
+    if (group.mask_bits is not None) == due.manifest.columns.loss_mask:
+        return None
+    return f"position {group.positions[0]}: loss_mask is not as the manifest's columns say"
+
+
+def teacher_sound(group: ShardGroup, due: Due) -> str | None:
+    """Check a teacher's ids, and that the probabilities of a slot are 0 to 1 and sum to 1 at most.
+
+    Slots without a token have none.
+    """
+    if group.teacher_ids is None or group.teacher_probs is None:
+        return None
+    empty = np.arange(due.manifest.seq_len) >= group.n_tokens[:, None]
+    for row, (ids, probs) in enumerate(zip(group.teacher_ids, group.teacher_probs, strict=True)):
+        wide = probs.astype(np.float32)
+        sound = bool((wide >= 0).all()) and float(wide.sum(axis=1).max()) <= 1 + PROBABILITY_SLACK
+        if not sound or int(ids.max()) >= due.manifest.vocabulary_size or wide[empty[row]].any():
+            return f"position {group.positions[row]}: teacher_ids or teacher_probs cannot be"
+    return None
+
+
+def media_fit(group: ShardGroup, due: Due) -> str | None:
+    """Check that each medium lies in one segment, and that they follow one another."""
+    if group.media is None:
+        return None
+    for row in range(len(group.positions)):
+        first, last = group.cu_offsets[row : row + 2]
+        bounds, at = group.cu_seqlens[first:last], 0
+        for medium in media_of(group.media, row):
+            end = medium.offset + medium.length
+            segment = int(np.searchsorted(bounds, medium.offset, side="right"))
+            if medium.offset < at or segment >= len(bounds) or not at < end <= bounds[segment]:
+                return f"position {group.positions[row]}: {medium} is not in one segment"
+            at = end
+    return None
+
+
 ROW_CHECKS: dict[str, Callable[[ShardGroup, Due], str | None]] = {
     "batches": whole_batches,
     "positions": positions_follow,
@@ -98,4 +141,7 @@ ROW_CHECKS: dict[str, Callable[[ShardGroup, Due], str | None]] = {
     "ids": ids_in_vocabulary,
     "padding": empty_slots_hold_pad,
     "sources": sources_known,
+    "masks": masks_as_listed,
+    "teacher": teacher_sound,
+    "media": media_fit,
 }

@@ -9,6 +9,10 @@ batch* is the rows of one optimizer step. A *row group* is what a reader reads a
 
 Tokens are fixed-length bytes, never a list column: those read 3.4 times slower and need twice the
 space before compression. The same rows give the same bytes with the same pyarrow.
+
+A stage may have more *columns*: the loss mask of its records; what a *teacher* model said of each
+slot, `k` ids and their probabilities; and its *media*, the slots that stand for an image, a video
+or audio, as a list of structs, whose fields Arrow gives as flat arrays.
 """
 
 from dataclasses import dataclass
@@ -30,6 +34,33 @@ FILE_BYTES = 256 * MIB
 # Token ids compress from 16 to about 4.6 bits at level 3; level 6 gains little at twice the cost.
 ZSTD_LEVEL = 3
 UINT16_VOCABULARY = 1 << 16
+PROBABILITY_BYTES = 2  # float16: 11 bits, where cross-entropies of a teacher need about 8
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the rows of a stage have beside their tokens.
+
+    loss_mask: whether records say which tokens bear loss. teacher_k: ids and probabilities of each
+    slot, 0 for none. media: whether slots stand for media.
+    """
+
+    loss_mask: bool = False
+    teacher_k: int = 0
+    media: bool = False
+
+
+PLAIN = Columns()
+MEDIA_TYPE = pa.list_(
+    pa.struct(
+        [
+            pa.field("offset", pa.int32(), nullable=False),
+            pa.field("length", pa.int32(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("ref", pa.string(), nullable=False),
+        ]
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +76,11 @@ class ShardRows:
     n_tokens: int32 [n], real tokens of each row.
     loss_mask: bool [n, seq_len], False where the target of a slot must not be trained on; None
         where packing alone decides.
+    teacher_ids: the ids' dtype [n, seq_len, k], the teacher's likeliest tokens behind each slot;
+        None without a teacher.
+    teacher_probs: float16 [n, seq_len, k], their probabilities; 0 where nothing is known.
+    media: MEDIA_TYPE [n], the media of each row in order, an empty list or null where it has none;
+        None without media.
     """
 
     tokens: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
@@ -56,6 +92,15 @@ class ShardRows:
     cu_offsets: npt.NDArray[np.int64]
     n_tokens: npt.NDArray[np.int32]
     loss_mask: npt.NDArray[np.bool_] | None = None
+    teacher_ids: npt.NDArray[np.unsignedinteger] | None = None
+    teacher_probs: npt.NDArray[np.float16] | None = None
+    media: "pa.Array[Any] | None" = None
+
+    @property
+    def columns(self) -> Columns:
+        """What there is beside tokens."""
+        k = 0 if self.teacher_ids is None else self.teacher_ids.shape[2]
+        return Columns(self.loss_mask is not None, k, self.media is not None)
 
 
 def token_dtype(vocabulary_size: int) -> str:
@@ -63,9 +108,10 @@ def token_dtype(vocabulary_size: int) -> str:
     return "uint16" if vocabulary_size <= UINT16_VOCABULARY else "uint32"
 
 
-def row_bytes(seq_len: int, dtype: str) -> int:
-    """Return the bytes of one row's tokens, lookahead included."""
-    return (seq_len + 1) * np.dtype(dtype).itemsize
+def row_bytes(seq_len: int, dtype: str, teacher_k: int = 0) -> int:
+    """Return the bytes of one row's tokens, lookahead included, and of what its teacher said."""
+    width = np.dtype(dtype).itemsize
+    return (seq_len + 1) * width + seq_len * teacher_k * (width + PROBABILITY_BYTES)
 
 
 def mask_bytes(seq_len: int) -> int:
@@ -89,8 +135,16 @@ def shard_name(index: int) -> str:
     return f"{index:06d}.parquet"
 
 
-def shard_schema(seq_len: int, dtype: str) -> pa.Schema:
-    """Return the columns of a shard; only `loss_mask` may be null."""
+def shard_schema(seq_len: int, dtype: str, columns: Columns = PLAIN) -> pa.Schema:
+    """Return the columns of a shard; only `loss_mask` and `media_refs` may be null."""
+    taught, slots = list["pa.Field[Any]"](), seq_len * columns.teacher_k
+    if columns.teacher_k:
+        width = np.dtype(dtype).itemsize
+        taught += [
+            pa.field("teacher_ids", pa.binary(slots * width), nullable=False),
+            pa.field("teacher_probs", pa.binary(slots * PROBABILITY_BYTES), nullable=False),
+        ]
+    media = [pa.field("media_refs", MEDIA_TYPE)] if columns.media else []
     return pa.schema(
         [
             pa.field("position", pa.int64(), nullable=False),
@@ -100,6 +154,8 @@ def shard_schema(seq_len: int, dtype: str) -> pa.Schema:
             pa.field("cu_seqlens", pa.binary(), nullable=False),
             pa.field("loss_mask", pa.binary(), nullable=True),
             pa.field("n_tokens", pa.int32(), nullable=False),
+            *taught,
+            *media,
         ]
     )
 
@@ -124,10 +180,9 @@ def write_shard(path: Path, rows: ShardRows, group_rows: int) -> None:
 
 def _table(rows: ShardRows) -> pa.Table:
     """Wrap the arrays as Arrow columns; the tokens are not copied."""
-    count, slots = rows.tokens.shape
+    slots = rows.tokens.shape[1]
     little = rows.tokens.dtype.newbyteorder("<")
-    tokens = np.ascontiguousarray(rows.tokens, dtype=little)
-    schema = shard_schema(slots - 1, rows.tokens.dtype.name)
+    schema = shard_schema(slots - 1, rows.tokens.dtype.name, rows.columns)
     sources = pa.DictionaryArray.from_arrays(
         pa.array(rows.source_ids, pa.int32()), pa.array(rows.source_names, pa.string())
     )
@@ -135,14 +190,25 @@ def _table(rows: ShardRows) -> pa.Table:
         pa.array(rows.positions, pa.int64()),
         pa.array(rows.steps, pa.int32()),
         sources,
-        pa.FixedSizeBinaryArray.from_buffers(
-            schema.field("tokens").type, count, [None, pa.py_buffer(tokens.data)]
-        ),
+        _fixed(rows.tokens.astype(little, copy=False)),
         _binary(rows.cu_seqlens.astype("<i4"), rows.cu_offsets * 4),
         _mask_column(rows),
         pa.array(rows.n_tokens, pa.int32()),
     ]
+    if rows.teacher_ids is not None and rows.teacher_probs is not None:
+        columns.append(_fixed(rows.teacher_ids.astype(little, copy=False)))
+        columns.append(_fixed(rows.teacher_probs.astype("<f2", copy=False)))
+    if rows.media is not None:
+        columns.append(rows.media)
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _fixed(values: npt.NDArray[np.generic]) -> "pa.Array[Any]":
+    """View an array's rows as fixed-length bytes; they are copied only where they lie apart."""
+    rows = np.ascontiguousarray(values).reshape(len(values), -1)
+    kind = pa.binary(rows.shape[1] * rows.itemsize)
+    buffer = pa.py_buffer(rows.view(np.uint8).data)
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, buffer])
 
 
 def _mask_column(rows: ShardRows) -> "pa.Array[Any]":

@@ -25,9 +25,11 @@ from cuvee.handoff.manifest import (
     manifest_sha,
     read_manifest,
 )
+from cuvee.handoff.places import LocalPlace
 from cuvee.handoff.quota import PrefixQuota
-from cuvee.handoff.reader import ShardGroup, ShardReader
+from cuvee.handoff.reader import ShardGroup, open_shard
 from cuvee.handoff.rowchecks import ROW_CHECKS, Due
+from cuvee.handoff.run_index import refuse_unlisted
 
 # Below this two shares are the same number: a share of one unit of weight, rounded either way.
 ROUNDING = 1 / WEIGHT_UNIT
@@ -90,10 +92,12 @@ class _Findings:
 def verify_stage(directory: str | Path) -> StageReport:
     """Check the stage in RUN/shards/STAGE and report every problem found.
 
-    Raises only where the manifest itself is absent or damaged (RequestError, CorruptShard).
+    Raises only where the manifest itself is absent or damaged (RequestError, CorruptShard), or is
+    not the one that RUN/shards/run.json lists.
     """
     root = Path(directory)
     manifest = read_manifest(root)
+    refuse_unlisted(LocalPlace(root), manifest_sha(root / MANIFEST))
     found = _Findings(
         manifest,
         PrefixQuota(manifest.pieces, [source.weights_q32 for source in manifest.sources]),
@@ -149,7 +153,7 @@ def _check_rows(path: Path, file: ShardFile, found: _Findings) -> bool:
     """Check that a file has the manifest's rows and that they are sound; add them to the totals."""
     found.count("rows", 1, "files")
     try:
-        with ShardReader(path, found.manifest.seq_len, found.manifest.dtype) as reader:
+        with open_shard(path, found.manifest) as reader:
             rows = int(reader.starts[-1])
             if rows != file.rows:
                 raise _corrupt(path, f"{rows} rows where {file.rows} were written")

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from cuvee.handoff.manifest import (
@@ -19,9 +21,11 @@ from cuvee.handoff.manifest import (
     SpecialIds,
     TokenizerIdentity,
     describe_shard,
+    manifest_sha,
     write_manifest,
 )
-from cuvee.handoff.shards import ShardRows, shard_name, token_dtype, write_shard
+from cuvee.handoff.run_index import IndexedStage, write_run_index
+from cuvee.handoff.shards import MEDIA_TYPE, ShardRows, shard_name, token_dtype, write_shard
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class StageSpec:
     pad: int = 1
     weights: tuple[int, ...] = (WEIGHT_UNIT // 2, WEIGHT_UNIT // 3, -1)
     masked: bool = False
+    teacher: int = 0
+    media: bool = False
     seed: int = 7
 
     def full_weights(self) -> list[int]:
@@ -85,6 +91,12 @@ def make_rows(spec: StageSpec) -> ShardRows:
     count = spec.batch * spec.steps
     made = [make_row(spec, rng) for _ in range(count)]
     mask = rng.random((count, spec.seq_len)) < 0.8 if spec.masked else None
+    taught = (count, spec.seq_len, spec.teacher)
+    ids = rng.integers(0, spec.vocabulary, taught).astype(token_dtype(spec.vocabulary))
+    probs = (rng.random(taught) / max(spec.teacher, 1)).astype(np.float16)
+    for row, (_, bounds) in enumerate(made):
+        probs[row, bounds[-1] :] = 0
+    media = [make_media(bounds) if row % 3 else None for row, (_, bounds) in enumerate(made)]
     return ShardRows(
         tokens=np.array([t for t, _ in made], token_dtype(spec.vocabulary)),
         positions=np.arange(count),
@@ -95,7 +107,19 @@ def make_rows(spec: StageSpec) -> ShardRows:
         cu_offsets=np.cumsum([0, *(len(bounds) for _, bounds in made)]),
         n_tokens=np.array([bounds[-1] for _, bounds in made], np.int32),
         loss_mask=mask,
+        teacher_ids=ids if spec.teacher else None,
+        teacher_probs=probs if spec.teacher else None,
+        media=pa.array(media, MEDIA_TYPE) if spec.media else None,
     )
+
+
+def make_media(bounds: list[int]) -> list[dict[str, object]]:
+    """One image at the start of each segment of two tokens and more."""
+    places = [(a, b) for a, b in pairwise(bounds) if b - a > 1]
+    return [
+        {"offset": a, "length": (b - a) // 2, "kind": "image", "ref": f"s3://x/{a}.jpg"}
+        for a, b in places
+    ]
 
 
 def cut_rows(rows: ShardRows, start: int, stop: int) -> ShardRows:
@@ -111,6 +135,9 @@ def cut_rows(rows: ShardRows, start: int, stop: int) -> ShardRows:
         cu_offsets=rows.cu_offsets[start : stop + 1] - low,
         n_tokens=rows.n_tokens[start:stop],
         loss_mask=None if rows.loss_mask is None else rows.loss_mask[start:stop],
+        teacher_ids=None if rows.teacher_ids is None else rows.teacher_ids[start:stop],
+        teacher_probs=None if rows.teacher_probs is None else rows.teacher_probs[start:stop],
+        media=None if rows.media is None else rows.media[start:stop],
     )
 
 
@@ -153,6 +180,7 @@ def make_manifest(spec: StageSpec, rows: ShardRows, files: list[ShardFile]) -> M
         sources=tuple(shares),
         packing=Packing(math.fsum(s.padding_tokens for s in shares) / slots, 3),
         files=tuple(files),
+        columns=rows.columns,
     )
 
 
@@ -205,3 +233,39 @@ def make_stage(tmp_path: Path) -> StageMaker:
         return stage
 
     return make
+
+
+@dataclass
+class Run:
+    """A run on disk: its directory, and its stages by name."""
+
+    directory: Path
+    stages: dict[str, Stage]
+
+    def index(self, **after: tuple[str, ...]) -> None:
+        """Write run.json: the stages that are named, in this order, each after those given."""
+        write_run_index(
+            self.directory / "shards",
+            [
+                IndexedStage(
+                    name, before, manifest_sha(self.stages[name].directory / "manifest.json")
+                )
+                for name, before in after.items()
+            ],
+        )
+
+
+@pytest.fixture
+def run(make_stage: StageMaker, tmp_path: Path) -> Run:
+    """A run of three stages: `core`, and after it `long` and `code`, which fork."""
+    directory = tmp_path / "run"
+    (directory / "shards").mkdir(parents=True)
+    shapes: dict[str, dict[str, int]] = {
+        "core": {"seq_len": 16, "batch": 8, "steps": 7, "seed": 1},
+        "long": {"seq_len": 64, "batch": 3, "steps": 5, "seed": 2},
+        "code": {"seq_len": 32, "batch": 4, "steps": 3, "seed": 3},
+    }
+    stages = {name: make_stage(f"run/shards/{name}", **shape) for name, shape in shapes.items()}
+    made = Run(directory, stages)
+    made.index(core=(), long=("core",), code=("core",))
+    return made

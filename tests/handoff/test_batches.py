@@ -1,5 +1,6 @@
 """Micro-batches against a twin that walks every slot."""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_masks_and_position_ids_are_those_of_the_layout(
     seq_len, pad, rows, masks = made
     picked = range(min(first, len(rows) - 1), len(rows), stride)
     source_of = np.array([5, 3])
-    batch = make_batch(group_of(rows, masks), picked, SpecialIds(EOS, pad), source_of)
+    batch = make_batch(group_of(rows, masks), picked, SpecialIds(EOS, pad), source_of, 6)
     for i, row in enumerate(picked):
         tokens, bounds, goes_on = rows[row]
         places, own = plain_slots(bounds, seq_len, goes_on)
@@ -92,9 +93,9 @@ def test_masks_and_position_ids_are_those_of_the_layout(
 
 def test_arrays_have_the_promised_types_and_may_be_written_to() -> None:
     rows = [([2, 3, EOS, 1, 1], [0, 2, 3], False), ([4, 5, 6, 7, 8], [0, 4], True)]
-    batch = make_batch(group_of(rows, None), range(2), SpecialIds(EOS, 1), np.arange(2))
+    batch = make_batch(group_of(rows, None), range(2), SpecialIds(EOS, 1), np.arange(2), 2)
     kinds = [array.dtype.name for array in batch if isinstance(array, np.ndarray)]
-    assert kinds == ["int64", "int64", "bool", "int64", "int64", "int64"]
+    assert kinds == ["int64", "int64", "bool", "int64", "int64", "int64", "int64"]
     assert [c.dtype.name for c in batch.cu_seqlens] == ["int32", "int32"]
     batch.labels[~batch.loss_mask] = -100
     assert batch.tokens.tolist() == [[2, 3, EOS, 1], [4, 5, 6, 7]]
@@ -118,5 +119,15 @@ def test_the_lookahead_counts_where_the_document_goes_on(
     last: int, ahead: int, pad: int, real: bool
 ) -> None:
     rows = [([5, 6, last, ahead], [0, 3], real)]
-    batch = make_batch(group_of(rows, None), range(1), SpecialIds(EOS, pad), np.arange(2))
+    batch = make_batch(group_of(rows, None), range(1), SpecialIds(EOS, pad), np.arange(2), 2)
     assert batch.loss_mask.tolist() == [[True, True, real]]
+
+
+def test_no_array_of_a_batch_shares_memory_with_another() -> None:
+    rows = [([2, 3, EOS, 1, 1], [0, 2, 3], False), ([4, 5, 6, 7, 8], [0, 4], True)]
+    made = group_of(rows, None)
+    batches = [make_batch(made, range(2), SpecialIds(EOS, 1), np.arange(2), 2) for _ in range(2)]
+    arrays: list[Any] = [p for batch in batches for p in batch if isinstance(p, np.ndarray)]
+    arrays += [made.tokens, made.positions, made.cu_seqlens]
+    for one, other in combinations(arrays, 2):
+        assert not np.shares_memory(one, other)

@@ -133,10 +133,11 @@ def test_a_state_of_another_stage_or_loader_is_refused(make_stage: Any) -> None:
         ({"rank": 2, "world_size": 2}, "rank 2"),
         ({"rank": -1}, "rank -1"),
         ({"micro_batch": 0}, "micro_batch 0"),
+        ({"prefetch": -1}, "prefetch -1"),
     ],
 )
 def test_ranks_that_cannot_be_are_refused(
-    make_stage: Any, arguments: dict[str, int], said: str
+    make_stage: Any, arguments: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(RequestError, match=said):
         StageLoader(make_stage().directory, **arguments)
@@ -183,7 +184,10 @@ def run_python(code: str, *paths: Path) -> str:
 
 
 def test_the_import_stays_light() -> None:
-    heavy = ("prefect", "duckdb", "numba", "pydantic", "polars", "pandas", "torch", "cuvee.flows")
+    heavy = (
+        *("prefect", "duckdb", "numba", "pydantic", "polars", "pandas", "torch", "fsspec"),
+        "cuvee.flows",
+    )
     code = f"from cuvee.handoff import StageLoader\nprint(set({heavy}) & set(sys.modules))"
     assert run_python(code).strip() == "set()"
 

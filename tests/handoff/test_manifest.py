@@ -77,8 +77,8 @@ def test_a_directory_without_a_manifest_is_no_stage(tmp_path: Path) -> None:
 
 def test_another_format_version_is_refused_before_its_keys(make_stage: Any) -> None:
     stage = make_stage()
-    edit(stage, lambda d: d.update(format_version=3, new_key=1))
-    with pytest.raises(RequestError, match="version 3"):
+    edit(stage, lambda d: d.update(format_version=4, new_key=1))
+    with pytest.raises(RequestError, match="version 4"):
         read_manifest(stage.directory)
 
 

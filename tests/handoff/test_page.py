@@ -14,20 +14,29 @@ from cuvee.handoff.reader import ShardGroup
 PAGE = Path(__file__).parents[2] / "docs" / "handoff.md"
 
 
-def block(number: int, directory: Path) -> str:
-    """A Python block of the page, for a stage that is there."""
+def block(name: str, directory: Path) -> str:
+    """The Python block of the page that calls `name`, for a stage or run that is there."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return str(blocks[number]).replace("runs/x/shards/core", str(directory))
+    (found,) = (str(text) for text in blocks if f"{name}(" in text)
+    return re.sub(r"runs/x(/shards/core)?", str(directory), found)
 
 
 def test_the_loader_example_runs(make_stage: Any) -> None:
-    exec(block(0, make_stage().directory), {})
+    exec(block("StageLoader", make_stage().directory), {})
+
+
+def test_the_example_of_a_run_runs(run: Any) -> None:
+    run.index(core=(), long=("core",))
+    code = block("RunLoader", run.directory)
+    seen: list[Any] = []
+    exec(code.rstrip() + "\n    seen.append(type(event).__name__)", {"seen": seen})
+    assert seen == ["StageStart", *["Batch"] * 7, "StageStart", *["Batch"] * 5]
 
 
 def test_reading_without_the_loader_gives_what_the_loader_gives(make_stage: Any) -> None:
     stage = make_stage()
     read: list[Any] = []
-    code = block(1, stage.directory).rstrip()
+    code = block("ParquetFile", stage.directory).rstrip()
     keep = "\n            keep.append((inputs[row], labels[row], mask, cu_seqlens))"
     exec(code + keep, {"keep": read})
     batches = list(StageLoader(stage.directory, micro_batch=1))
@@ -57,7 +66,7 @@ def test_the_picture_of_a_row_is_what_the_loader_makes_of_it() -> None:
         n_tokens=bounds[-1:],
         mask_bits=None,
     )
-    batch = make_batch(group, range(1), SpecialIds(eos=0, pad=9), np.zeros(1, np.int64))
+    batch = make_batch(group, range(1), SpecialIds(eos=0, pad=9), np.zeros(1, np.int64), 1)
     assert [".abc"[i] for i in batch.labels[0]] == shown["labels"]
     assert [str(place) for place in batch.position_ids[0]] == shown["position_ids"]
     assert [str(int(kept)) for kept in batch.loss_mask[0]] == shown["loss_mask"]

@@ -23,7 +23,14 @@ def said(directory: Path) -> str:
 
 @pytest.mark.parametrize(
     "spec",
-    [{}, {"masked": True}, {"vocabulary": 128_000}, {"seq_len": 1}, {"batch": 1}, {"pad": 0}],
+    [
+        {},
+        {"masked": True},
+        {"vocabulary": 128_000, "teacher": 3, "media": True},
+        {"seq_len": 1},
+        {"batch": 1},
+        {"pad": 0},
+    ],
 )
 def test_a_sound_stage_has_no_problems_and_counts_all_it_looked_at(
     make_stage: Any, spec: dict[str, int]
@@ -39,6 +46,7 @@ def test_a_sound_stage_has_no_problems_and_counts_all_it_looked_at(
         **dict.fromkeys(
             ("batches", "positions", "steps", "segments", "ids", "padding", "sources"), rows
         ),
+        **dict.fromkeys(("masks", "teacher", "media"), rows),
         "tokens": 3,
         "packing": 1,
         "quota": rows,
