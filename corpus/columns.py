@@ -37,15 +37,22 @@ class CellFault(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Some rows: their texts, or what stands in their place, and a list a field of the others."""
+    """Some rows: their texts, or what stands in their place, and a list a field of the others.
+
+    Where other values than texts were asked for, `texts` holds them as they are.
+    """
 
     first_row: int
-    texts: list[str | CellFault]
+    texts: list[Any]
     others: list[list[str | None]]
 
 
-def columns_of(file: SourceFile, names: Sequence[str]) -> Iterator[Cells | Fault]:
+def columns_of(
+    file: SourceFile, names: Sequence[str], texts: bool = True
+) -> Iterator[Cells | Fault]:
     """Give the fields called `names` of a Parquet file's rows; the first of them is the text.
+
+    Where no `texts` are asked for, the first is a value of any kind.
 
     A file that is no Parquet, or has no such text column, is one fault, and so is each row group
     that is corrupt (page checksums are verified where there are any). Memory: a few MiB and about
@@ -61,18 +68,18 @@ def columns_of(file: SourceFile, names: Sequence[str]) -> Iterator[Cells | Fault
             except (pa.ArrowException, OSError) as error:
                 yield Fault(_reason(file, error), str(error), file.n_bytes)
                 return
-            yield from _row_groups(file, parquet, names)
+            yield from _row_groups(file, parquet, names, texts)
     except OSError as error:
         yield Fault(damage(file, error), str(error), file.n_bytes)
 
 
 def _row_groups(
-    file: SourceFile, parquet: pq.ParquetFile, names: Sequence[str]
+    file: SourceFile, parquet: pq.ParquetFile, names: Sequence[str], texts: bool
 ) -> Iterator[Cells | Fault]:
     """Give the rows of each row group, or its fault."""
     schema = parquet.schema_arrow
     paths = [_path(schema, name) for name in names]
-    fault = _text_fault(schema, paths[0])
+    fault = _text_fault(schema, paths[0], texts)
     if fault:
         detail = f"{parquet.metadata.num_rows} rows of columns {', '.join(schema.names)}"
         yield Fault(fault, detail, file.n_bytes)
@@ -85,7 +92,7 @@ def _row_groups(
         first_row += metadata.num_rows
         try:
             for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted):
-                yield _cells(batch, paths, row)
+                yield _cells(batch, paths, row, texts)
                 row += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             detail = f"rows {row} to {first_row - 1}: {error}"
@@ -114,10 +121,12 @@ def _path(schema: pa.Schema, name: str) -> list[str]:
     return parts
 
 
-def _text_fault(schema: pa.Schema, path: list[str]) -> str | None:
+def _text_fault(schema: pa.Schema, path: list[str], texts: bool) -> str | None:
     """Say why a file's text column gives no text at all, if so."""
     if not path:
         return "missing_text"
+    if not texts:
+        return None
     kind = schema.field(path[0]).type
     for part in path[1:]:
         kind = kind.field(part).type
@@ -140,12 +149,13 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _cells(batch: pa.RecordBatch, paths: list[list[str]], first_row: int) -> Cells:
+def _cells(batch: pa.RecordBatch, paths: list[list[str]], first_row: int, texts: bool) -> Cells:
     """Give the fields of a batch of rows as Python values."""
-    texts = [_text(data) for data in _bytes(_column(batch, paths[0]))]
+    first = _column(batch, paths[0])
+    values = [_text(data) for data in _bytes(first)] if texts else first.to_pylist()
     nulls: list[str | None] = [None] * batch.num_rows
     others = [_plain_values(_column(batch, path)) if path else nulls for path in paths[1:]]
-    return Cells(first_row, texts, others)
+    return Cells(first_row, values, others)
 
 
 def _column(batch: pa.RecordBatch, path: list[str]) -> "pa.Array[Any]":

@@ -55,7 +55,10 @@ class Occurrence(NamedTuple):
 
 @dataclass(frozen=True)
 class Segment:
-    """One document's tokens in a sequence; `decoded` and `matches` are None before assembly."""
+    """One document's tokens in a sequence; `decoded` and `matches` are None before assembly.
+
+    of_text: whether its tokens are those of its text alone.
+    """
 
     offset: int
     length: int
@@ -65,6 +68,7 @@ class Segment:
     page: Page
     decoded: str | None
     matches: bool | None
+    of_text: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def _segment(segment: Segment) -> RenderableType:
     title = Text.assemble(
         (f"[{segment.offset:,}, {end:,}) ", "bold"),
         f"{of} of {segment.doc_tokens:,}, epoch {segment.epoch}  ",
-        _match(segment.matches),
+        _match(segment.matches, segment.of_text),
     )
     facts = _page_facts(segment.page)
     if segment.decoded is not None:
@@ -138,13 +142,14 @@ def _segment(segment: Segment) -> RenderableType:
     return Group(title, Padding(_facts(facts), (0, 0, 0, 2)))
 
 
-def _match(matches: bool | None) -> tuple[str, str]:
+def _match(matches: bool | None, of_text: bool) -> tuple[str, str]:
     """Return in words, with a style, whether a segment gives its document's text back."""
     if matches is None:
         return "not assembled yet", "dim"
     if matches:
-        return "✓ decodes to the document's text", "green"
-    return "✗ does not decode to the document's text", "bold red"
+        return "✓ decodes to the document's text" if of_text else "✓ as tokenised", "green"
+    due = "decode to the document's text" if of_text else "hold what was tokenised"
+    return f"✗ does not {due}", "bold red"
 
 
 def _document(found: DocumentExplanation) -> RenderableType:

@@ -7,6 +7,7 @@ import json
 from typing import Final
 
 _COUNTS: Final = ("", "K", "M", "B", "T")
+_BINARY: Final = ("Ki", "Mi", "Gi", "Ti")
 _SIZES: Final = (" B", " kB", " MB", " GB", " TB")
 EXACT_BELOW: Final = 10_000  # smaller counts are written out
 
@@ -18,6 +19,38 @@ def count(number: float) -> str:
     ('9,876', '12.3M', '1.0M')
     """
     return f"{number:,.0f}" if number < EXACT_BELOW else _scaled(number, _COUNTS)
+
+
+def amount(number: float, digits: int = 3) -> str:
+    """Return a budget or a total to three figures or more, without zeros behind the point.
+
+    >>> amount(15_600_000_000_000), amount(251_658_240), amount(999_960_000), amount(8192)
+    ('15.6T', '252M', '1B', '8,192')
+    """
+    if number < EXACT_BELOW:
+        return f"{number:,.0f}"
+    rounded = float(f"{number:.{digits}g}")
+    power = min(len(_COUNTS) - 1, (len(f"{rounded:.0f}") - 1) // 3)
+    scaled = rounded / 1000**power
+    return (f"{scaled:,.0f}" if scaled >= 10**digits else f"{scaled:.{digits}g}") + _COUNTS[power]
+
+
+def place(number: float) -> str:
+    """Return how many tokens a way has at some place, to tell near ones apart: four figures."""
+    return amount(number, 4)
+
+
+def shape(number: int) -> str:
+    """Return a length or a batch: in binary units where these are exact, as people say them.
+
+    >>> shape(4096), shape(131072), shape(4_194_304), shape(4_000_000), shape(1_000_001)
+    ('4,096', '128Ki', '4Mi', '4M', '1,000,001')
+    """
+    for power in range(len(_BINARY), 0, -1):
+        if number >= EXACT_BELOW and number % 1024**power == 0 and number < 1024 ** (power + 1):
+            return f"{number // 1024**power:,}{_BINARY[power - 1]}"
+    rounded = amount(number)
+    return rounded if float(f"{number:.3g}") == number else f"{number:,}"
 
 
 def size(n_bytes: float) -> str:

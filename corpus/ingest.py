@@ -11,18 +11,21 @@ Texts are taken as they are; what is no document goes to quarantine with its rea
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
 from cuvee.corpus.paths import SourceFile
-from cuvee.corpus.readers import Document, Reject, read
-from cuvee.corpus.schemas import DOCUMENTS, QUARANTINE
-from cuvee.corpus.whole import MAX_GROUP_BYTES, MAX_GROUP_ROWS, part_writer
+from cuvee.corpus.readers import Document, Making, Reject, read
+from cuvee.corpus.schemas import DOCUMENTS, QUARANTINE, SPANS
+from cuvee.corpus.whole import MAX_GROUP_BYTES, MAX_GROUP_ROWS, PartWriter, part_writer
+
+SPAN_BYTES = 400  # of a span as a Python dictionary
 
 
 def assign_parts(files: Sequence[SourceFile], part_bytes: int) -> list[list[SourceFile]]:
@@ -70,8 +73,8 @@ def _framed(first: str, second: str) -> bytes:
 class _Batches:
     """Rows on their way to a part: tuples in, record batches out."""
 
-    def __init__(self, schema: pa.Schema, write: Callable[[pa.RecordBatch], None]) -> None:
-        self._schema, self._write = schema, write
+    def __init__(self, schema: pa.Schema, out: PartWriter) -> None:
+        self._schema, self._write = schema, out.write
         self._rows: list[tuple[Any, ...]] = []
         self._n_bytes = 0
 
@@ -102,6 +105,13 @@ def _large_text(texts: Sequence[bytes]) -> "pa.Array[Any]":
     return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
 
 
+class Made(NamedTuple):
+    """What makes the documents of a source's records, and where the table of their spans goes."""
+
+    making: Making
+    spans: Path
+
+
 def ingest_part(
     source: str,
     files: Sequence[SourceFile],
@@ -109,8 +119,9 @@ def ingest_part(
     fields: Mapping[str, str],
     documents: Path,
     quarantine: Path,
+    made: Made | None = None,
 ) -> dict[str, int]:
-    """Read a part's files and write its two tables, each whole or not at all.
+    """Read a part's files and write its two tables, each whole or not at all; with `made`, three.
 
     Gives counts: `seen`, `docs`, `bytes` (UTF-8 text of the documents), `quarantined`, and
     `reason:<reason>` for each reason of a reject, with `seen == docs + quarantined`. Raises what
@@ -122,33 +133,42 @@ def ingest_part(
     characters beyond U+FFFF).
     """
     counts = Counter(seen=0, docs=0, bytes=0, quarantined=0)
-    with (
-        part_writer(documents, DOCUMENTS) as kept,
-        part_writer(quarantine, QUARANTINE) as refused,
-    ):
-        document_rows = _Batches(DOCUMENTS, kept.write)
-        reject_rows = _Batches(QUARANTINE, refused.write)
+    with ExitStack() as stack:
+        document_rows = _Batches(DOCUMENTS, stack.enter_context(part_writer(documents, DOCUMENTS)))
+        reject_rows = _Batches(QUARANTINE, stack.enter_context(part_writer(quarantine, QUARANTINE)))
+        span_rows = None
+        if made is not None:
+            span_rows = _Batches(SPANS, stack.enter_context(part_writer(made.spans, SPANS)))
         for file in files:
             ids = DocumentIds(source, file.name)
-            for got in read(file, format, fields):
+            for got in read(file, format, fields, None if made is None else made.making):
                 if isinstance(got, Reject):
                     reject_rows.add((source, *got), len(got.excerpt))
                     counts["quarantined"] += 1
                     counts[f"reason:{got.reason}"] += 1
                 else:
-                    n_bytes = _add(document_rows, source, ids, got)
+                    n_bytes = _add(document_rows, span_rows, source, ids, got)
                     counts["docs"] += 1
                     counts["bytes"] += n_bytes
-        document_rows.flush()
-        reject_rows.flush()
+        for rows in (document_rows, reject_rows, span_rows):
+            if rows is not None:
+                rows.flush()
     counts["seen"] = counts["docs"] + counts["quarantined"]
     return dict(sorted(counts.items()))
 
 
-def _add(rows: _Batches, source: str, ids: DocumentIds, document: Document) -> int:
-    """Add a document's row and give the bytes of its text."""
-    text, own, url, date, licence, path, row = document
+def _add(
+    rows: _Batches,
+    span_rows: _Batches | None,
+    source: str,
+    ids: DocumentIds,
+    document: Document,
+) -> int:
+    """Add a document's rows and give the bytes of its text."""
+    text, own, url, date, licence, path, row, spans = document
     data = text.encode()
     doc_id = ids.of(own, url, data)
     rows.add((doc_id, source, data, url, date, licence, len(data), path, row), len(data))
+    if span_rows is not None:
+        span_rows.add((doc_id, spans), SPAN_BYTES * len(spans or ()))
     return len(data)

@@ -3,12 +3,15 @@
 A *position* is a sequence's place in its stage; a *segment* is a run of tokens of one document in
 it. A segment *matches* when its tokens are those that the token store has for that stretch of the
 document, and they decode to the document's text there. The end-of-text token is no text. A cut
-through a character decodes to U+FFFD at the cut, which is not held against the segment.
+through a character decodes to U+FFFD at the cut, which is not held against the segment. Of sources
+whose tokens are not those of the text alone (media, filling in the middle) the tokens decide. A
+document that was joined with others is shown by itself.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -23,9 +26,35 @@ from cuvee.corpus.explanations import (
     PositionExplanation,
     Segment,
 )
-from cuvee.corpus.pages import Tokens, gives_back, pages, stored_tokens, token_ids
+from cuvee.corpus.pages import (
+    Member,
+    Tokens,
+    gives_back,
+    members_of,
+    pages,
+    stored_tokens,
+    token_ids,
+)
 
 Decode = Callable[[Tokens], str]
+
+
+class _Place(NamedTuple):
+    """A sequence's place, the source or view that it is of, and which sources' tokens decide."""
+
+    stage: str
+    position: int
+    source: str
+    tokens_decide: frozenset[str]
+
+
+class _Stretch(NamedTuple):
+    """Tokens in a sequence, those of their document, where they start there, and its end token."""
+
+    ids: Tokens
+    own: Tokens
+    start: int
+    closed: bool  # whether the last of `own` is the end-of-text token
 
 
 def explain_position(run: Path, stage: str, position: int, decode: Decode) -> PositionExplanation:
@@ -50,7 +79,8 @@ def explain_position(run: Path, stage: str, position: int, decode: Decode) -> Po
             [stage, position],
         )
         ids = token_ids(shard[0], seq_len + 1) if shard else None
-        segments = _segments(connection, (stage, position, source), ids, decode)
+        place = _Place(stage, position, source, _tokens_decide(run))
+        segments = _segments(connection, place, ids, decode)
     return PositionExplanation(
         stage, position, step, slot, source, epoch, ordinal, seq_len, segments
     )
@@ -70,23 +100,34 @@ def explain_document(run: Path, doc_id: str) -> DocumentExplanation:
                 "An id is 32 hex digits.",
                 'Look it up: cuvee sql RUN "SELECT doc_id, url FROM documents WHERE ...".',
             )
-        stored = _one(connection, "SELECT n_tokens FROM raw.tokens WHERE doc_id = ?", [raw_id])
+        stored = _one(connection, _STORED, [raw_id, raw_id])
         return DocumentExplanation(
             found[raw_id],
             stored[0] if stored else None,
             _copies(connection, "kept_doc_id", "doc_id", raw_id),
             _copies(connection, "doc_id", "kept_doc_id", raw_id),
             [Hit(*row) for row in connection.execute(_HITS, [raw_id]).fetchall()],
-            [Occurrence(*row) for row in connection.execute(_OCCURRENCES, [raw_id]).fetchall()],
+            [Occurrence(*row) for row in connection.execute(_OCCURRENCES, [raw_id] * 2).fetchall()],
         )
 
 
 _HITS = """
     SELECT benchmark, split, item_id, span_start, span_end, score FROM raw.contamination
     WHERE doc_id = ? ORDER BY span_start, benchmark, item_id"""
+_STORED = """
+    SELECT n_tokens FROM raw.tokens WHERE doc_id = ?
+    UNION ALL SELECT length FROM raw.members WHERE member_id = ?"""
 _OCCURRENCES = """
     SELECT stage, "position", step, slot, epoch, "offset", length, doc_start FROM raw.segments
-    WHERE doc_id = ? ORDER BY epoch, doc_start, stage, "position", "offset" """
+    WHERE doc_id = ?
+    UNION ALL
+    SELECT stage, "position", step, slot, epoch,
+        "offset" + greatest(m.start - doc_start, 0),
+        least(doc_start + s.length, m.start + m.length) - greatest(doc_start, m.start),
+        greatest(doc_start - m.start, 0)
+    FROM raw.members m JOIN raw.segments s ON s.doc_id = m.doc_id
+    WHERE member_id = ? AND doc_start < m.start + m.length AND doc_start + s.length > m.start
+    ORDER BY epoch, doc_start, stage, "position", "offset" """
 
 
 def _copies(
@@ -102,33 +143,55 @@ def _copies(
 
 
 def _segments(
-    connection: duckdb.DuckDBPyConnection,
-    place: tuple[str, int, str],
-    ids: Tokens | None,
-    decode: Decode,
+    connection: duckdb.DuckDBPyConnection, place: _Place, ids: Tokens | None, decode: Decode
 ) -> list[Segment]:
-    """Return the segments at (stage, position, source); `ids` is the sequence, once assembled."""
-    stage, position, source = place
+    """Return the segments at a place; `ids` is the sequence, once assembled."""
     rows = connection.execute(
         """SELECT doc_id, "offset", length, doc_start, epoch FROM raw.segments
            WHERE stage = ? AND "position" = ? ORDER BY "offset" """,
-        [stage, position],
+        [place.stage, place.position],
     ).fetchall()
     wanted = [row[0] for row in rows]
-    found, stored = pages(connection, wanted), stored_tokens(connection, source, wanted)
+    members = members_of(connection, wanted)
+    stored = stored_tokens(connection, place.source, wanted)
+    joined = [part.doc_id for parts in members.values() for part in parts]
+    found = pages(connection, [*wanted, *joined])
     segments = []
     for raw_id, offset, length, doc_start, epoch in rows:
-        page, doc = found[raw_id], stored[raw_id]
-        decoded, matches = None, None
-        if ids is not None:
-            run = ids[offset : offset + length]
-            decoded = decode(run[: len(doc) - 1 - doc_start])
-            same = np.array_equal(run, doc[doc_start : doc_start + length])
-            before = decode(doc[:doc_start])
-            whole = length == len(doc)
-            matches = same and gives_back(decoded, page.trained_text, before, whole)
-        segments.append(Segment(offset, length, doc_start, len(doc), epoch, page, decoded, matches))
+        doc = stored[raw_id]
+        for part in members.get(raw_id, [Member(raw_id, 0, len(doc))]):
+            low = max(doc_start, part.start)
+            n = min(doc_start + length, part.start + part.length) - low
+            if n <= 0:
+                continue
+            at, start, page = offset + low - doc_start, low - part.start, found[part.doc_id]
+            own = doc[part.start : part.start + part.length]
+            read: tuple[str | None, bool | None] = (None, None)
+            text = None if page.source in place.tokens_decide else page.trained_text
+            if ids is not None:
+                closed = part.doc_id == raw_id
+                read = _read(_Stretch(ids[at : at + n], own, start, closed), text, decode)
+            segments.append(Segment(at, n, start, len(own), epoch, page, *read, text is not None))
     return segments
+
+
+def _read(stretch: _Stretch, text: str | None, decode: Decode) -> tuple[str, bool]:
+    """Return a stretch's text and whether it matches; without `text` its tokens decide."""
+    ids, own, start, closed = stretch
+    decoded = decode(ids[: len(own) - closed - start])
+    same = np.array_equal(ids, own[start : start + len(ids)])
+    if text is None:
+        return decoded, same
+    whole = len(ids) == len(own)
+    return decoded, same and gives_back(decoded, text, decode(own[:start]), whole)
+
+
+def _tokens_decide(run: Path) -> frozenset[str]:
+    """Return the sources whose tokens are not those of their text alone."""
+    recipe = run / "recipe.json"
+    held = json.loads(recipe.read_bytes()) if recipe.exists() else {}
+    sources = held.get("recipe", {}).get("sources", {})
+    return frozenset(name for name, keys in sources.items() if keys.get("fim") or keys.get("media"))
 
 
 def _one(

@@ -85,6 +85,26 @@ def _texts(
     return {row["doc_id"]: row["text"] for row in _rows(connection, query)}
 
 
+class Member(NamedTuple):
+    """A document that is a part of a joined one: its `length` tokens from token `start` on."""
+
+    doc_id: bytes
+    start: int
+    length: int
+
+
+def members_of(
+    connection: duckdb.DuckDBPyConnection, ids: list[bytes]
+) -> dict[bytes, list[Member]]:
+    """Return the members of those of some documents that are joined, in their order."""
+    found: dict[bytes, list[Member]] = {}
+    query = f"SELECT * FROM raw.members WHERE {_among(ids)} ORDER BY doc_id, start"
+    for row in _rows(connection, query):
+        member = Member(row["member_id"], row["start"], row["length"])
+        found.setdefault(row["doc_id"], []).append(member)
+    return found
+
+
 def stored_tokens(
     connection: duckdb.DuckDBPyConnection, source: str, ids: list[bytes]
 ) -> dict[bytes, Tokens]:

@@ -36,6 +36,12 @@ MAIN: Final[dict[str, str]] = {
     "edits": """
         SELECT lower(hex(doc_id)) AS doc_id, source, edit, reason, n_lines, lines, n_chars
         FROM (FROM raw.edits UNION ALL BY NAME FROM raw.finish_edits)""",
+    # Each time that a stage began a document, through whichever pool; only there doc_start is 0.
+    "repetitions": """
+        SELECT coalesce(m.of, k.source) AS source, lower(hex(k.doc_id)) AS doc_id, k.stage,
+               count(*) AS times
+        FROM raw.packs k JOIN raw.mixture m ON k.stage = m.stage AND k.source = m.source
+        WHERE k.doc_start = 0 GROUP BY ALL""",
     "rejects": """
         SELECT lower(hex(v.doc_id)) AS doc_id, v.source, v.step, v.reason, d.text
         FROM raw.verdicts v JOIN raw.documents d ON v.doc_id = d.doc_id AND v.source = d.source

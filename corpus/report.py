@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import duckdb
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cuvee.corpus import accounts, charts, clusters, figures
+from cuvee.corpus import accounts, charts, clusters
 from cuvee.corpus.accounts import NONE, StageAccount, StepAccount, Tally
 from cuvee.corpus.catalog import connect
 from cuvee.corpus.fingerprint import fingerprint
+from cuvee.corpus.templates import environment
 from cuvee.corpus.whole import whole
 
 EXAMPLES: Final = 3  # documents shown per reason
@@ -57,27 +57,9 @@ def write(run: Path, out: Path) -> None:
     RunMismatch when `run` is no run directory.
     """
     with connect(run) as connection:
-        page = _environment().get_template("report.html").render(_content(run, connection))
+        page = environment().get_template("report.html").render(_content(run, connection))
     with whole(out) as beside:
         beside.write_text(page, encoding="utf-8")
-
-
-def _environment() -> Environment:
-    """Return Jinja with escaping on and an unknown name an error."""
-    environment = Environment(
-        loader=PackageLoader("cuvee.corpus", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": figures.count,
-        "size": figures.size,
-        "share": figures.share,
-        "plain": figures.plain,
-    }
-    return environment
 
 
 def _content(run: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:

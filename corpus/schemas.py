@@ -44,6 +44,25 @@ QUARANTINE: Final = _schema(
     n_bytes=pa.int64(),
 )
 
+#: The stretches of each text that is made of a record: their bytes, in order, whether a control
+#: token of that spelling is meant, whether they bear loss; a medium has no bytes, but its kind,
+#: reference and cost in tokens. Only for parts of sources with `chat` or `media`. Row-aligned.
+SPANS: Final = _schema(
+    doc_id=DOC_ID,
+    spans=pa.list_(
+        pa.struct(
+            [
+                ("n_bytes", pa.int64()),
+                ("control", pa.bool_()),
+                ("loss", pa.bool_()),
+                ("media", pa.string()),
+                ("ref", pa.string()),
+                ("n_tokens", pa.int32()),
+            ]
+        )
+    ),
+)
+
 #: What edits made of each text, null where it is unchanged; the signals that edits give follow.
 #: Only for parts of sources that are edited. Row-aligned.
 EDITED: Final = _schema(
@@ -165,6 +184,42 @@ TOKENS: Final = _schema(
     doc_id=DOC_ID,
     tokens=pa.large_binary(),
     n_tokens=pa.int32(),
+)
+
+#: The tokens of records: `loss_mask` is one bit a token, lowest first, 0 where it bears no loss,
+#: and null where all bear it; `media` are the slots that stand for media, from the first token.
+RECORD_TOKENS: Final = TOKENS.append(pa.field("loss_mask", pa.large_binary())).append(
+    pa.field(
+        "media",
+        pa.list_(
+            pa.struct(
+                [
+                    ("start", pa.int64()),
+                    ("length", pa.int64()),
+                    ("kind", pa.string()),
+                    ("ref", pa.string()),
+                ]
+            )
+        ),
+    )
+)
+
+#: What a teacher says of each token of a document: `k` ids of the token store's width, and their
+#: probabilities as float16; null where it says nothing. At RUN/teacher/<part>.parquet, one row for
+#: each row of the token store.
+TAUGHT: Final = _schema(
+    doc_id=DOC_ID,
+    ids=pa.large_binary(),
+    probs=pa.large_binary(),
+)
+
+#: One row a document that was joined with others: tokens `start` to `start + length` of document
+#: `doc_id` of the token store are those of `member_id`. Not row-aligned.
+MEMBERS: Final = _schema(
+    doc_id=DOC_ID,
+    member_id=DOC_ID,
+    start=pa.int64(),
+    length=pa.int64(),
 )
 
 #: One row a segment of a packed sequence; at RUN/packs/<stage>/<source>.parquet. `offset`,

@@ -33,6 +33,7 @@ from cuvee.corpus.schemas import (
     EDITED,
     EDITS,
     FINISHED,
+    MEMBERS,
     OVERLAP,
     PACKS,
     PLAN,
@@ -56,6 +57,9 @@ STAGES: Final = _schema(
     steps=pa.int64(),
     batch_sequences=pa.int64(),
     meta=pa.string(),
+    after=pa.list_(pa.string()),
+    gate=pa.string(),
+    built=pa.bool_(),
 )
 MIXTURE: Final = _schema(
     stage=pa.string(),
@@ -66,6 +70,9 @@ MIXTURE: Final = _schema(
     epochs=pa.float64(),
     unique_tokens=pa.int64(),
     max_deviation=pa.float64(),
+    of=pa.string(),
+    cumulative_epochs=pa.float64(),
+    most_seen=pa.int64(),
 )
 
 _SOURCE: Final = pa.field("source", pa.string())
@@ -96,6 +103,7 @@ SKELETONS: Final[dict[str, pa.Schema]] = {
     "benchmark_coverage": COVERAGE,
     "duplicates": DUPLICATES,
     "tokens": TOKENS.insert(1, _SOURCE),
+    "members": MEMBERS.append(_SOURCE),
     "packs": PACKS.insert(0, _SOURCE).insert(0, _STAGE),
     "plan": PLAN,
     "shards": _SHARDS,
@@ -105,6 +113,7 @@ SKELETONS: Final[dict[str, pa.Schema]] = {
 _PER_PART: Final = (
     *("documents", "quarantine", "edited", "edits", "finished", "finish_edits", "signals"),
     *("scores", "ensembles", "lists", "token_kl", "verdicts", "contamination", "benchmark_overlap"),
+    "members",
 )
 _ONE_FILE: Final = ("stages", "mixture")  # of RUN/plan; its other files are a stage each
 

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from cuvee.flows import build_steps as steps
+from cuvee.flows import plan_steps
 from cuvee.flows.session import session
 
 
@@ -20,6 +21,6 @@ def build(
     with session(recipe, out, overrides, scale, update, workers) as engine:
         tokenizer = steps.tokenizer(engine)
         store = steps.tokenise(engine, tokenizer)
-        plan = steps.plan(engine, store)
+        plan = plan_steps.plan(engine, store)
         if not plan_only:
             steps.assemble(engine, tokenizer, store, plan)

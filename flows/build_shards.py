@@ -20,8 +20,17 @@ from numpy.typing import NDArray
 
 from cuvee.corpus.whole import whole, write_json
 from cuvee.flows.partfiles import column, row_groups
+from cuvee.flows.record_shards import (
+    RecordBuffers,
+    make_buffers,
+    media_of_span,
+    record_columns,
+    scatter_records,
+    scatter_taught,
+    write_placed,
+)
 from cuvee.handoff.manifest import describe_shard
-from cuvee.handoff.shards import ShardRows, row_bytes, rows_per_group, write_shard
+from cuvee.handoff.shards import PLAIN, Columns, ShardRows, row_bytes, rows_per_group, write_shard
 from cuvee.tokenize.pack import Segments
 from cuvee.tokenize.store import Part as TokenRows
 from cuvee.tokenize.store import cu_seqlens, from_blobs, scatter
@@ -32,16 +41,27 @@ FILL_ROWS_BYTES = 2**24  # bytes of padding that are written at once
 
 @dataclass(frozen=True)
 class StageBuffer:
-    """The memory-mapped rows of one stage while it is assembled."""
+    """The memory-mapped rows of one stage while it is assembled.
+
+    columns: what rows have beside tokens. loss: whether to take the loss masks of records.
+    """
 
     path: Path
     sequences: int
     seq_len: int
     dtype: str
+    columns: Columns = PLAIN
+    loss: bool = False
 
     def rows(self) -> "np.memmap[Any, np.dtype[Any]]":
         """Map the rows for reading and writing: [sequences, seq_len + 1]."""
         return np.memmap(self.path, self.dtype, "r+", shape=(self.sequences, self.seq_len + 1))
+
+    @property
+    def records(self) -> RecordBuffers:
+        """What there is beside the rows."""
+        shape = (self.sequences, self.seq_len)
+        return RecordBuffers(self.path.parent, shape, self.dtype, self.columns, self.loss)
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,7 @@ def fill_buffer(buffer: StageBuffer, pad_id: int) -> Counts:
     with whole(buffer.path) as temporary, temporary.open("wb") as file:
         for start in range(0, size, len(padding)):
             file.write(padding[: size - start])
+    make_buffers(buffer.records)
     return {"bytes": size}
 
 
@@ -75,7 +96,8 @@ def scatter_part(
     counts = {"segments": 0, "tokens": 0}
     n_docs = pq.ParquetFile(tokens).metadata.num_rows
     held = read_segments(pack.packs, "doc_row", first_row, first_row + n_docs)
-    for table in row_groups(tokens, ["tokens"]):
+    first_document, media = first_row, list[pa.RecordBatch]()
+    for table in row_groups(tokens, _columns(tokens, buffer)):
         encoded = from_blobs(
             cast(pa.LargeBinaryArray, column(table, "tokens")), np.dtype(buffer.dtype)
         )
@@ -83,11 +105,22 @@ def scatter_part(
         mine = (held.doc_row >= first_row) & (held.doc_row < first_row + table.num_rows)
         here = _chosen(held, mine)
         scatter(part, here, positions[here.ordinal], rows)
+        media += scatter_records(table, part, (here, positions[here.ordinal]), buffer.records)
         counts["segments"] += len(here.ordinal)
         counts["tokens"] += int(here.length.sum())
         first_row += table.num_rows
     rows.flush()
+    if buffer.columns.teacher_k:
+        scatter_taught(tokens, first_document, (held, positions[held.ordinal]), buffer.records)
+    if buffer.columns.media:
+        write_placed(buffer.records.placed(pack.source, tokens.stem), media)
     return counts
+
+
+def _columns(tokens: Path, buffer: StageBuffer) -> list[str]:
+    """Return which columns of a part of the token store a stage takes."""
+    extra = record_columns(tokens, buffer.records)
+    return ["tokens", *(["doc_id", *extra] if extra else [])]
 
 
 def write_stage_file(
@@ -115,14 +148,29 @@ def write_stage_file(
         cu_seqlens=boundaries,
         cu_offsets=bounds,
         n_tokens=boundaries[bounds[1:] - 1],
-        loss_mask=None,
+        **_beside(buffer, names, span),
     )
-    group = rows_per_group(batch, row_bytes(buffer.seq_len, buffer.dtype))
+    group = rows_per_group(batch, row_bytes(buffer.seq_len, buffer.dtype, buffer.columns.teacher_k))
     with whole(target) as temporary:
         write_shard(temporary, rows, group)
         entry = describe_shard(temporary, target.name, rows)
     write_json(description(target), vars(entry))
     return {"sequences": last - first, "bytes": entry.bytes}
+
+
+def _beside(buffer: StageBuffer, sources: Sequence[str], span: tuple[int, int]) -> dict[str, Any]:
+    """Return what the rows of a span have beside tokens."""
+    first, last = span
+    found: dict[str, Any] = {}
+    if buffer.columns.loss_mask:
+        found["loss_mask"] = np.asarray(buffer.records.targets()[first:last])
+    if buffer.columns.teacher_k:
+        ids, probs = buffer.records.taught()
+        found["teacher_ids"] = np.asarray(ids[first:last])
+        found["teacher_probs"] = np.asarray(probs[first:last])
+    if buffer.columns.media:
+        found["media"] = media_of_span(buffer.records, sources, span)
+    return found
 
 
 def description(shard: Path) -> Path:

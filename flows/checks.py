@@ -15,7 +15,7 @@ from cuvee.flows.dedup_steps import kinds
 from cuvee.flows.divergence_parts import load_tokenizer, tokenizer_of
 from cuvee.flows.job import Job, start, started
 from cuvee.flows.list_files import check_lists
-from cuvee.flows.stages import mixtures_of, settle
+from cuvee.flows.stages import settle
 from cuvee.tokenize import tokenizer
 
 TEXT_DEDUP = ("lines", "paragraphs", "ngrams")  # steps that cut text, in their order
@@ -32,8 +32,8 @@ def check(job: Job) -> None:
     """Raise the RequestError of the first thing that is not there or does not fit."""
     recipe = job.recipe
     check_names(recipe)
-    ones = dict.fromkeys(recipe.sources, 1)
-    settle(recipe, mixtures_of(recipe, job.base, ones), ones)
+    check_bound(recipe)
+    settle(recipe, job.base)
     for source in recipe.sources.values():
         resolve(source.paths, source.exclude, job.base)
     curate = recipe.curate
@@ -68,6 +68,17 @@ def step_names(recipe: Recipe) -> list[str]:
     names += ["decontaminate"] if curate.decontaminate is not None else []
     names += [name for name in TEXT_DEDUP if getattr(curate.dedup, name) is not None]
     return list(dict.fromkeys(names))
+
+
+def check_bound(recipe: Recipe) -> None:
+    """Refuse to run with sources that nobody has said the files of."""
+    unbound = [name for name, source in recipe.sources.items() if not source.paths]
+    if unbound:
+        raise RecipeError(
+            f"No files are bound to {', '.join(unbound)}.",
+            "Without files a recipe can be planned, as far as it declares sizes: cuvee plan.",
+            f"Bind them: --bind {unbound[0]}=PATH, or --bind '*=PATH' for all.",
+        )
 
 
 def check_names(recipe: Recipe) -> None:

@@ -10,8 +10,26 @@ from typing import Annotated, Any
 import typer
 
 from cuvee.configs.errors import CuveeError
-from cuvee.flows import classifier_cli, contamination_cli, dedup_cli, index_cli
+from cuvee.flows import (
+    classifier_cli,
+    contamination_cli,
+    dedup_cli,
+    export_cli,
+    index_cli,
+    plan_cli,
+)
 from cuvee.flows.kernels import drop_stale
+from cuvee.flows.options import (
+    DEFAULT_WORKERS,
+    Bindings,
+    Out,
+    Overrides,
+    RecipeFile,
+    RunFolder,
+    Scale,
+    Update,
+    Workers,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,27 +44,6 @@ app.add_typer(contamination_cli.app, name="contamination")
 app.add_typer(dedup_cli.app, name="dedup")
 app.add_typer(index_cli.app, name="index")
 
-RecipeFile = Annotated[
-    Path, typer.Argument(help="A recipe: a YAML file, or the name of a shipped one.")
-]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
-Out = Annotated[Path, typer.Option(help="The run directory to write or to go on with.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a recipe key, like stages.core.tokens=4M."
-    ),
-]
-Scale = Annotated[float, typer.Option(help="Multiply every stage's token budget.")]
-Workers = Annotated[
-    int, typer.Option(min=1, help="Parts worked on at once; never changes the result.")
-]
-
-Update = Annotated[
-    bool, typer.Option("--update", help="Go on in the run directory of a recipe that has changed.")
-]
-
-DEFAULT_WORKERS = os.cpu_count() or 1
 INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended: 128 + SIGINT
 
 
@@ -58,9 +55,6 @@ ON_RECIPE = {
     "curate": """Give every document a verdict.
 
     Measure, judge, deduplicate and decontaminate; nothing is dropped without a reason.""",
-    "plan": """Tokenise what was kept; plan the stages.
-
-    The plan says which source is read at which position of which stage.""",
     "build": "Write the shards of every stage, verified.",
 }
 
@@ -75,10 +69,12 @@ def _on_recipe(name: str) -> Callable[..., None]:
         scale: Scale = 1.0,
         workers: Workers = DEFAULT_WORKERS,
         update: Update = False,
+        bindings: Bindings = None,
     ) -> None:
         from cuvee.flows import commands
 
-        request = commands.Request(recipe, out, tuple(overrides or ()), scale, workers, update)
+        given = (tuple(overrides or ()), tuple(bindings or ()))
+        request = commands.Request(recipe, out, *given, scale, workers, update)
         commands.ON_RECIPE[name](request)
 
     return command
@@ -86,6 +82,9 @@ def _on_recipe(name: str) -> Callable[..., None]:
 
 for _name, _help in ON_RECIPE.items():
     app.command(_name, help=_help)(_on_recipe(_name))
+
+for _command in (plan_cli.plan, plan_cli.diff, plan_cli.advance):
+    app.command()(_command)
 
 
 @app.command()
@@ -157,6 +156,9 @@ def report(
     from cuvee.flows import commands
 
     commands.report(run_folder, out)
+
+
+app.command()(export_cli.export)
 
 
 @app.command()

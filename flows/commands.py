@@ -10,6 +10,8 @@ from rich.syntax import Syntax
 
 from cuvee.configs.errors import RequestError
 from cuvee.configs.load import shipped
+from cuvee.flows.advances import open_folders
+from cuvee.flows.bindings import with_bindings
 from cuvee.flows.job import folders, load_job, require
 from cuvee.flows.screen import make_console
 
@@ -21,6 +23,7 @@ class Request:
     recipe: Path
     out: Path
     overrides: tuple[str, ...]
+    bindings: tuple[str, ...]
     scale: float
     workers: int
     update: bool
@@ -43,9 +46,8 @@ def curate(request: Request) -> None:
 
 
 def plan(request: Request) -> None:
-    """Run the build flow up to the plan and show the stages."""
+    """Run the build flow up to the plan; `cuvee.flows.plan_commands` shows it."""
     _flows(request, ("plan",))
-    _summary(request.out, ("stages",))
 
 
 def build(request: Request) -> None:
@@ -58,7 +60,6 @@ def build(request: Request) -> None:
 ON_RECIPE: dict[str, Callable[[Request], None]] = {
     "run": run,
     "curate": curate,
-    "plan": plan,
     "build": build,
 }
 
@@ -107,8 +108,8 @@ def verify(run: Path) -> None:
     """Check every stage, and print what was checked."""
     from cuvee.handoff import verify_stage
 
-    job, console = load_job(run), make_console()
-    for name in folders(job):
+    console = make_console()
+    for name in open_folders(load_job(run)):
         folder = run / "shards" / name
         require(folder, f"Stage {name}", f"cuvee build RECIPE --out {run}")
         found = verify_stage(folder)
@@ -141,9 +142,13 @@ def recipes(action: str | None, name: str | None) -> None:
     """List the shipped recipes, or print one."""
     console, known = make_console(), shipped()
     if action is None:
-        for recipe, path in known.items():
-            first = next((line for line in path.read_text().splitlines() if line), "")
-            console.print(f"  [bold]{recipe}[/]  {first.lstrip('# ')}")
+        for title, folder in (("recipes", "configs"), ("published systems", "systems")):
+            mine = [name for name, path in known.items() if path.parent.name == folder]
+            console.print(f"[bold]{title}[/]")
+            for recipe in mine:
+                first = next((ln for ln in known[recipe].read_text().splitlines() if ln), "")
+                line = f"  [cyan]{recipe:<16}[/]  {first.lstrip('# ')}"
+                console.print(line, no_wrap=True, overflow="ellipsis")
         return
     if action != "show" or name not in known:
         raise RequestError(
@@ -161,7 +166,8 @@ def _flows(request: Request, names: tuple[str, ...]) -> None:
     from cuvee.flows.job import open_job
     from cuvee.flows.server import api
 
-    path, out, overrides = recipe_file(request.recipe), request.out, request.overrides
+    path, out = recipe_file(request.recipe), request.out
+    overrides = with_bindings(path, request.overrides, request.bindings)
     job = open_job(load(path, overrides, request.scale), out, base_of(path), request.update)
     if "curate" not in names:
         made_by = f"cuvee curate {path} --out {out}"
@@ -210,7 +216,7 @@ def _read_back(run: Path) -> None:
     from cuvee.handoff import StageLoader
 
     console = make_console()
-    for name in folders(load_job(run)):
+    for name in open_folders(load_job(run)):
         batches = tokens = 0
         for batch in StageLoader(run / "shards" / name):
             batches += 1

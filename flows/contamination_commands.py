@@ -13,13 +13,14 @@ from rich.console import Console
 
 from cuvee.configs.errors import RequestError, SourceError
 from cuvee.configs.load import load
-from cuvee.configs.recipe import Source
+from cuvee.configs.sources import Source
 from cuvee.corpus.paths import resolve
 from cuvee.corpus.readers import Document, read
 from cuvee.filters.contamination import Item
 from cuvee.filters.planting import choice
 from cuvee.flows import contamination_tables as tables
 from cuvee.flows.benchmarks import benchmark_items
+from cuvee.flows.checks import check_bound
 from cuvee.flows.commands import recipe_file
 from cuvee.flows.contamination_evaluation import (
     LENGTHS,
@@ -41,6 +42,7 @@ def evaluate(recipe: Path, most_items: int, most_documents: int, overrides: Sequ
     """Print recall by kind, benchmark and length, and what is found in clean documents."""
     console, path = make_console(), recipe_file(recipe)
     chosen, base = load(path, overrides), path.parent.resolve()
+    check_bound(chosen)
     spec = chosen.curate.decontaminate
     if spec is None:
         raise RequestError(
@@ -74,7 +76,7 @@ def source_texts(source: Source, base: Path) -> Iterator[str]:
     files = resolve(source.paths, source.exclude, base)
     fields = source.fields.model_dump(exclude_none=True)
     for file in sorted(files, key=lambda file: choice(file.name)):
-        for got in read(file, source.format, fields):
+        for got in read(file, str(source.format), fields):
             if isinstance(got, Document):
                 yield got.text
 

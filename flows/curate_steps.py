@@ -5,6 +5,8 @@ part in the order of `documents.parts`, or one for all where the step must see a
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from cuvee.configs.recipe import RuleUse as RecipeRule
 from cuvee.corpus.fingerprint import file_fingerprint, files_print
@@ -20,6 +22,7 @@ from cuvee.flows.engine import UNICODE, Engine, Prints, Step, Unit
 from cuvee.flows.job import Documents, Job, Part
 from cuvee.flows.judging import Asks, Judgement, judge_part
 from cuvee.flows.list_parts import list_rules_of
+from cuvee.flows.record_steps import records_of
 
 
 def ingest(engine: Engine) -> Documents:
@@ -28,20 +31,26 @@ def ingest(engine: Engine) -> Documents:
     write_json(job.run / "steps.json", step_names(job.recipe))
     for name, source in job.recipe.sources.items():
         files = resolve(source.paths, source.exclude, job.base)
+        records = records_of(job, name)
         for number, group in enumerate(assign_parts(files, job.recipe.part_bytes)):
             part = Part(name, number)
-            outputs = (job.table("documents", part), job.table("quarantine", part))
-            fields = source.fields.model_dump(exclude_none=True)
-            parts.append(part)
-            units.append(
-                Unit(
-                    str(part),
-                    (files_print(group), source.format, repr(sorted(fields.items()))),
-                    ingest_part,
-                    (name, group, source.format, fields, *outputs),
-                    outputs,
-                )
+            outputs: tuple[Path, ...] = (
+                job.table("documents", part),
+                job.table("quarantine", part),
             )
+            fields = source.fields.model_dump(exclude_none=True)
+            reads: tuple[str, ...] = (
+                files_print(group),
+                str(source.format),
+                repr(sorted(fields.items())),
+            )
+            arguments: tuple[Any, ...] = (name, group, source.format, fields, *outputs)
+            if records is not None:
+                made = records.made(job, part)
+                reads, arguments = (*reads, records.identity), (*arguments, made)
+                outputs = (*outputs, made.spans)
+            parts.append(part)
+            units.append(Unit(str(part), reads, ingest_part, arguments, outputs))
     _remove_other_parts(job, parts)
     return Documents(parts, engine.run(Step("ingest", 1, in_processes=True), units))
 

@@ -48,16 +48,34 @@ def read_excluded(table: Path, stage: str) -> NDArray[np.bool_]:
 
 def check_condition(stage: str, exclude: Exclude) -> None:
     """Refuse a condition that is no single expression; its columns are known only in a run."""
-    if exclude.where is None:
-        return
-    statement = f"SELECT 1 WHERE ({exclude.where}\n)"
+    if exclude.where is not None:
+        refuse_no_expression(_key(stage), exclude.where)
+
+
+def refuse_no_expression(key: str, where: str) -> None:
+    """Raise RecipeError for a condition, which the recipe has under `key`, of another form."""
+    statement = f"SELECT 1 WHERE ({where}\n)"
     try:
         with duckdb.connect() as connection:
             kinds = [found.type for found in connection.extract_statements(statement)]
     except duckdb.Error as error:
-        raise _refusal(stage, exclude, error) from error
+        raise condition_refusal(key, where, error) from error
     if kinds != [duckdb.StatementType.SELECT]:
-        raise _refusal(stage, exclude, "it is more than one expression")
+        raise condition_refusal(key, where, "it is more than one expression")
+
+
+def condition_refusal(key: str, where: str, fault: object) -> RecipeError:
+    """Say what is wrong with a condition."""
+    return RecipeError(
+        f"{key} is {where!r}: {fault}",
+        "It is one condition in SQL over columns of documents and signals, like language = 'zh'.",
+        "Ask `cuvee sql RUN 'DESCRIBE signals'` for the columns.",
+    )
+
+
+def _key(stage: str) -> str:
+    """Return the key of a stage's condition."""
+    return f"stages.{stage}.exclude.where"
 
 
 def _excluded(
@@ -81,14 +99,5 @@ def _excluded(
     try:
         found = connection.execute(" UNION ".join(queries), values).fetchnumpy()
     except duckdb.Error as error:
-        raise _refusal(stage, exclude, error) from error
+        raise condition_refusal(_key(stage), str(exclude.where), error) from error
     return pa.chunked_array([pa.array(found["id"].tolist(), pa.binary(16))])
-
-
-def _refusal(stage: str, exclude: Exclude, fault: object) -> RecipeError:
-    """Say what is wrong with a condition."""
-    return RecipeError(
-        f"stages.{stage}.exclude.where is {exclude.where!r}: {fault}",
-        "It is one condition in SQL over columns of documents and signals, like language = 'zh'.",
-        "Ask `cuvee sql RUN 'DESCRIBE signals'` for the columns.",
-    )

@@ -1,7 +1,8 @@
-"""Settle a recipe's stages: what each phase reads, how much, and in which shape.
+"""Settle a recipe's stages: what each phase reads, of which pools, how much, and in which shape.
 
-Shares may follow from the sources' sizes, which are known when their survivors are tokenised;
-before that, a recipe is checked with every source of size one.
+Shares may follow from the sources' sizes, which are known when their survivors are tokenised.
+Before that, a recipe is checked with every source of size one, or planned from the sizes that it
+declares.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,50 +12,76 @@ from typing import Any
 import yaml
 
 from cuvee.configs.errors import RecipeError
+from cuvee.configs.mixtures import Ramp, WeightsFile
 from cuvee.configs.recipe import Recipe
-from cuvee.configs.stages import Ramp, WeightsFile
 from cuvee.corpus.paths import local_file
 from cuvee.flows.exclusions import check_condition
-from cuvee.mixers.flat import flatten
-from cuvee.mixers.mixtures import Mixture, resolve
-from cuvee.mixers.plan import Stage
-from cuvee.mixers.ramps import check_points, freeze
+from cuvee.flows.views import check_view
+from cuvee.mixers.declared import DeclaredSupply, declared
+from cuvee.mixers.feasible import check
+from cuvee.mixers.pools import Supply, pools_of
+from cuvee.mixers.settled import Request, Settled, lay
 
-SUM_TOLERANCE = 1e-6  # published weights round: Olmo 3's 61 sum to 1.0000006
 
+def settle(
+    recipe: Recipe,
+    base: Path,
+    supplies: Sequence[Supply] | None = None,
+    stops: Mapping[str, int] | None = None,
+) -> Settled:
+    """Return the plan of a recipe, and settle that its sources suffice.
 
-def settle(recipe: Recipe, resolved: Sequence[Mixture], sizes: Mapping[str, int]) -> list[Stage]:
-    """Return every phase of every stage as it is planned, with the stages' resolved mixtures.
-
-    `sizes` is tokens by source, as they were resolved with.
+    `supplies` are one for each source, measured or declared (`declared_supplies`); with None every
+    pool has size one and nothing is asked of it, which finds the faults that need no sizes. `stops`
+    holds the steps after which folders end, whatever their budgets. Raises RecipeError, and
+    MixInfeasible with what would suffice.
     """
-    mixtures = {mix.stage: mix for mix in resolved}
-    epochs = {name: sum(sizes[source] for source in mix.drawn) for name, mix in mixtures.items()}
-    flat = flatten(recipe.stages, epochs)
+    request = request_of(recipe, base, supplies, stops or {})
+    settled = lay(request, supplies or [])
+    if supplies is not None:
+        check(request, settled, supplies)
+    return settled
+
+
+def declared_supplies(recipe: Recipe) -> list[DeclaredSupply]:
+    """Return what a recipe declares of its sources and views, one supply for each source."""
+    return declared(recipe.sources, recipe.views)
+
+
+def request_of(
+    recipe: Recipe, base: Path, supplies: Sequence[Supply] | None, stops: Mapping[str, int]
+) -> Request:
+    """Return what a recipe's plan is settled from."""
     for stage in recipe.stages:
         if stage.exclude is not None:
             check_condition(stage.name, stage.exclude)
-        parts = [part for part in flat if part.of == stage.name]
-        mixture, begin = mixtures[stage.name], 0
-        if mixture.of == "run":
-            begin = parts[0].run_token
-        if stage.budget is not None:  # one in epochs is not known before sizes are
-            read = sum(part.tokens for part in parts)
-            check_points(mixture, begin, begin + max(stage.budget, read))
-    return [
-        Stage(
-            part.name,
-            part.budget,
-            part.seq_len,
-            part.batch_sequences,
-            freeze(mixtures[part.of], part),
-        )
-        for part in flat
-    ]
+    for name, view in recipe.views.items():
+        check_view(name, view)
+    pools = pools_of(recipe.sources, {name: view.of for name, view in recipe.views.items()})
+    ones = {pool.name: 1 for pool in pools}
+    sizes = [supply.sizes for supply in supplies or ()]
+    documents = [supply.documents for supply in supplies or ()]
+    return Request(
+        stages=recipe.stages,
+        pools=pools,
+        sizes=ones if supplies is None else _merged(sizes),
+        documents=ones if supplies is None else _merged(documents),
+        tags={name: source.tags for name, source in recipe.sources.items()},
+        files=_files(recipe, base),
+        stops=stops,
+        seed=recipe.seed,
+        sized=supplies is not None,
+        exact=not any(isinstance(supply, DeclaredSupply) for supply in supplies or ()),
+    )
 
 
-def mixtures_of(recipe: Recipe, base: Path, sizes: Mapping[str, int]) -> list[Mixture]:
-    """Resolve every stage's mixture over all sources."""
+def _merged(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return counts of several sources and their views as one."""
+    return {name: count for held in counts for name, count in held.items()}
+
+
+def _files(recipe: Recipe, base: Path) -> dict[str, dict[str, float]]:
+    """Return the weights in every file that some mixture names."""
     forms = [
         form
         for stage in recipe.stages
@@ -64,21 +91,9 @@ def mixtures_of(recipe: Recipe, base: Path, sizes: Mapping[str, int]) -> list[Mi
             else [stage.mixture]
         )
     ]
-    files = {
+    return {
         form.file: _weights_in(form.file, base) for form in forms if isinstance(form, WeightsFile)
     }
-    return resolve(recipe.stages, sizes, files)
-
-
-def unsummed(recipe: Recipe, mixtures: Sequence[Mixture]) -> list[tuple[str, float]]:
-    """Return the stages whose stated weights do not sum to one, and what they sum to."""
-    return [
-        (stage.name, point.raw_sum)
-        for stage, mixture in zip(recipe.stages, mixtures, strict=True)
-        if isinstance(stage.mixture, dict | WeightsFile | Ramp)
-        for point in mixture.points
-        if abs(point.raw_sum - 1) > SUM_TOLERANCE
-    ]
 
 
 def _weights_in(name: str, base: Path) -> dict[str, float]:

@@ -25,9 +25,10 @@ PROMISED = {
     "tokens": "doc_id source n_tokens",
     "plan": "stage position step slot source epoch ordinal",
     "segments": "stage position offset length doc_id doc_start",
-    "stages": "stage seq_len sequences tokens steps",
+    "repetitions": "source doc_id stage times",
+    "stages": "stage seq_len sequences tokens steps after gate built",
     "mixture": "stage source planned_tokens realised_tokens share epochs unique_tokens "
-    "max_deviation",
+    "max_deviation of cumulative_epochs most_seen",
     "funnel": "step source reason docs bytes",
     "rejects": "doc_id source step reason text",
     "quarantine": "source path row reason excerpt n_bytes",

@@ -39,7 +39,8 @@ def got(file: SourceFile, format_: str, **fields: str) -> list[Document | Reject
 
 def doc(text: str, path: str, row: int, **others: str) -> Document:
     fields: dict[str, str | None] = {"id": None, "url": None, "date": None, "license": None}
-    return Document(text=text, path=path, row=row, **(fields | others))
+    known: dict[str, Any] = fields | others
+    return Document(text=text, path=path, row=row, **known)
 
 
 def reasons(results: list[Document | Reject]) -> list[str]:
