@@ -104,7 +104,7 @@ def flatten(stage: Asked, budget: int, start: Start) -> list[FlatStage]:
             (flat[-1].name,) if flat else start.parents,
         )
         flat.append(part)
-        if stage.stop is not None and part.steps < part.horizon_steps and name not in start.stops:
+        if part.steps < part.horizon_steps:  # stopped: what would come behind is not reached
             break
     return flat
 

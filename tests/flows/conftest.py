@@ -1,18 +1,27 @@
 """A small corpus of invented text, a recipe for it, and one Prefect API for all runs."""
 
+import contextlib
 import gzip
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from cuvee.configs.load import base_of, load
+from cuvee.corpus import catalog
+from cuvee.flows import build, curate
+from cuvee.flows.checks import begin
+from cuvee.flows.engine import Engine, Step, Unit, perform
+from cuvee.flows.job import open_job
+from cuvee.flows.screen import Screen, make_console
 from cuvee.flows.server import api
 
 # ruff: noqa: SIM905  (forty words in a list of literals would take forty lines)
@@ -152,3 +161,40 @@ def finished(cuvee: Cuvee, corpus: Path, tmp_path_factory: pytest.TempPathFactor
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return out
+
+
+class Plain(Engine):
+    """An engine that does one unit after the other, here."""
+
+    def call(self, step: Step, unit: Unit) -> Any:
+        return unit.work(*unit.arguments)
+
+    def _submit(self, step: Step, unit: Unit, print_: str) -> Any:
+        counts = perform.fn(self, step, unit, print_)
+        return SimpleNamespace(result=lambda: counts)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Curate and build in this process, without Prefect."""
+
+    def run(
+        recipe: Path,
+        out: Path,
+        overrides: Sequence[str] = (),
+        scale: float = 1.0,
+        update: bool = False,
+    ) -> None:
+        job = open_job(load(recipe, overrides, scale), out, base_of(recipe), update)
+        begin(job)
+
+        @contextlib.contextmanager
+        def session(*_: Any) -> Iterator[Engine]:
+            yield Plain(job, 1, Screen(make_console()), None)
+
+        for module, flow in ((curate, curate.curate), (build, build.build)):
+            monkeypatch.setattr(module, "session", session)
+            flow.fn(str(recipe), str(out), tuple(overrides), scale)
+            catalog.build(out)
+
+    return run

@@ -3,7 +3,7 @@
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ import zstandard
 from cuvee.handoff.reader import ShardReader
 from cuvee.handoff.shards import ShardRows, write_shard
 from cuvee.tokenize.chat import ChatMaker
-from cuvee.tokenize.pack import Pieces, pack
+from cuvee.tokenize.pack import Pieces
+from cuvee.tokenize.policies import Policy, fill
 from cuvee.tokenize.spans import Made, Run, Span, encode_runs, runs_of
 from cuvee.tokenize.store import Part, cu_seqlens, scatter, scatter_targets
 from cuvee.tokenize.tokenizer import Tokenizer, load
@@ -61,13 +62,17 @@ def made(texts: list[str], qwen: Tokenizer) -> tuple[list[str], Made]:
     return due, encode_runs(qwen, runs)
 
 
-def read_back(path: Path, result: Made, pad: int) -> tuple[dict[int, dict[int, Any]], int, int]:
+def read_back(
+    path: Path, result: Made, pad: int, policy: Policy = "best_fit"
+) -> tuple[dict[int, dict[int, Any]], int, int]:
     """Pack and write documents; give ids and loss by document and start, and tokens left over."""
     lengths = np.diff(result.encoded.offsets)
     order = np.random.default_rng(3).permutation(len(lengths))
     nothing = np.zeros(len(order), np.int64)
     pieces = Pieces(order, nothing, lengths[order], nothing.astype(np.int32))
-    segments, left = pack(pieces, SEQ_LEN, int(lengths.sum()) // SEQ_LEN)
+    full = int(lengths.sum()) // SEQ_LEN
+    window = full if policy != "pad" else int((-(-lengths // SEQ_LEN)).sum())
+    segments, left = fill(policy, pieces, SEQ_LEN, (window, window))
     rows = int(segments.ordinal.max()) + 1
     tokens = np.full((rows, SEQ_LEN + 1), pad, result.encoded.ids.dtype)
     mask = np.ones((rows, SEQ_LEN), np.bool_)
@@ -94,11 +99,12 @@ def read_back(path: Path, result: Made, pad: int) -> tuple[dict[int, dict[int, A
     return found, int(left.length.sum()), int(lengths.sum())
 
 
+@pytest.mark.parametrize("policy", get_args(Policy))
 def test_every_document_comes_back_and_every_token_is_placed_or_left_over(
-    made: tuple[list[str], Made], qwen: Tokenizer, tmp_path: Path
+    made: tuple[list[str], Made], qwen: Tokenizer, tmp_path: Path, policy: Policy
 ) -> None:
     due, result = made
-    found, left, total = read_back(tmp_path / "0.parquet", result, qwen.pad_id)
+    found, left, total = read_back(tmp_path / "0.parquet", result, qwen.pad_id, policy)
     offsets, whole, placed = result.encoded.offsets, 0, 0
     for row, text in enumerate(due):
         parts = [one for _, one in sorted(found.get(row, {}).items())]

@@ -5,14 +5,11 @@ views by length find some. Three systems, with a fork, a join and gates, run as 
 the others with the same steps in this process, without Prefect, which saves minutes.
 """
 
-import contextlib
 import itertools
 import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,15 +17,9 @@ import pytest
 import yaml
 import zstandard
 
-from cuvee.configs.load import base_of, load, shipped
-from cuvee.corpus import catalog
-from cuvee.flows import build, curate
+from cuvee.configs.load import load, shipped
 from cuvee.flows.bindings import with_bindings
-from cuvee.flows.checks import begin
 from cuvee.flows.commands import verify
-from cuvee.flows.engine import Engine, Step, Unit, perform
-from cuvee.flows.job import open_job
-from cuvee.flows.screen import Screen, make_console
 from cuvee.flows.views import write_pools
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -40,17 +31,7 @@ LENGTHS = [300, 600, 1200, 2400, 4800]  # characters of a document
 MIN_CHARS, CHARS_PER_TOKEN = 15_000, 5  # of a source; of its tokens, with room for what is cut
 
 Cuvee = Callable[..., subprocess.CompletedProcess[str]]
-
-
-class Plain(Engine):
-    """An engine that does one unit after the other, here."""
-
-    def call(self, step: Step, unit: Unit) -> Any:
-        return unit.work(*unit.arguments)
-
-    def _submit(self, step: Step, unit: Unit, print_: str) -> Any:
-        counts = perform.fn(self, step, unit, print_)
-        return SimpleNamespace(result=lambda: counts)
+InProcess = Callable[..., None]
 
 
 def documents() -> Iterator[str]:
@@ -98,21 +79,11 @@ def planned(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in COMMANDS])
 def test_a_system_runs_end_to_end_on_real_text(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, in_process: InProcess
 ) -> None:
     recipe, out = shipped()[name], tmp_path / "run"
     overrides = with_bindings(recipe, gates(name), [str(bind(name, tmp_path))])
-    job = open_job(load(recipe, overrides, SCALE), out, base_of(recipe), False)
-    begin(job)
-
-    @contextlib.contextmanager
-    def session(*_: Any) -> Iterator[Engine]:
-        yield Plain(job, 1, Screen(make_console()), None)
-
-    for module, flow in ((curate, curate.curate), (build, build.build)):
-        monkeypatch.setattr(module, "session", session)
-        flow.fn(str(recipe), str(out), overrides, SCALE)
-        catalog.build(out)
+    in_process(recipe, out, overrides, SCALE)
     verify(out)
     assert folders(out) == planned(name)
 
