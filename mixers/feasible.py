@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cuvee.configs.errors import MixInfeasible
+from cuvee.configs.stages import Stage as Asked
 from cuvee.mixers.amounts import amount, decimals_apart
 from cuvee.mixers.demand import Balance, lowest_cap
 from cuvee.mixers.mend import lower_budget, of_plan
@@ -70,10 +71,21 @@ def _infeasible(
         supply.source: lowest_cap(settled.stages, settled.pools, supply, found.asked, settled.caps)
         for supply in short
     }
-    budget = lower_budget(request, settled, supplies, settled.stages[at].of)
+    stage = next(one for one in request.stages if one.name == settled.stages[at].of)
+    budget = lower_budget(request, settled, supplies, stage.name)
     return MixInfeasible(
-        _shortfall(settled, limiting, found, here), do=_remedies(settled, here, budget, caps, found)
+        _shortfall(settled, limiting, found, here),
+        _left_out(stage),
+        _remedies(settled, here, budget, caps, found),
     )
+
+
+def _left_out(stage: Asked) -> str:
+    """Say by which keys a stage passes over documents that its sources have; empty for none."""
+    keys = [f"stages.{stage.name}.exclude"] if stage.exclude is not None else []
+    if stage.packing.long == "skip" or stage.packing.min_tokens > 1:
+        keys.append(f"stages.{stage.name}.packing")
+    return f"Of these it passes over documents by {' and '.join(keys)}." if keys else ""
 
 
 def _part_given(found: Balance, pools: Sequence[Pool], supply: Supply) -> tuple[float, int]:

@@ -257,6 +257,7 @@ def test_a_stage_that_excludes_too_much_says_what_is_missing(
     )
     assert done.returncode == 2
     assert "source 'books' can give 0 tokens" in done.stdout + done.stderr
+    assert "Of these it passes over documents by stages.clean.exclude." in done.stderr
 
 
 def test_a_condition_that_is_no_expression_is_refused_before_any_work() -> None:
