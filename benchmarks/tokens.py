@@ -104,7 +104,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> list[Row]:
     encoded = tokenizer.encode_batch(documents)
     steps = max(1, round(asked.tokens * MB / (loader.BATCH * asked.seq_len)))
     dtype = tokenizer.dtype.name
-    flat = loader.chained(encoded, steps * loader.BATCH * asked.seq_len, dtype)
+    flat = np.resize(encoded.ids.astype(dtype), steps * loader.BATCH * asked.seq_len + 1)
     rows = loader.rows_of(flat, asked.seq_len, tokenizer.eos_id)
     stage = loader.build(folder / "core", rows, tokenizer.eos_id, tokenizer.vocab_size, "zstd")
     export_stage(stage.directory, "mds", folder / "mds")

@@ -96,7 +96,7 @@ def parse_options() -> argparse.Namespace:
     add("--out", type=Path, required=True, help="where log and checkpoint go")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
     add("--until", help="the stage to end with, where a run has several ends")
-    add("--max-steps", type=int, default=20, help="of each stage (%(default)s); 0: all")
+    add("--max-steps", type=int, default=14, help="of each stage (%(default)s); 0: all")
     add("--target-every", type=int, default=8, help="one slot in so many bears loss (%(default)s)")
     add("--stop-after", type=int, help="save and stop after so many run steps")
     add("--checkpoint-every", type=int, default=20, help="run steps (%(default)s)")
