@@ -45,8 +45,7 @@ def scheduled(pools: NDArray[np.integer], size: int) -> Iterator[Reads]:
     for first in range(0, len(pools), size):
         here = pools[first : first + size]
         ordinals = np.empty(len(here), np.int64)
-        for pool in np.unique(here).tolist():
-            where = np.flatnonzero(here == pool)
+        for pool, where in _by_pool(here):
             ordinals[where] = np.arange(len(where)) + seen[pool]
             seen[pool] += len(where)
         yield Reads(first, here, ordinals)
@@ -79,8 +78,7 @@ def chunks(reads: Iterator[Reads], packs: Sequence[Path]) -> Iterator[Chunk]:
     streams: dict[int, _Sequences] = {}
     for run in reads:
         parts = list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.void]]]()
-        for pool in np.unique(run.pools).tolist():
-            where = np.flatnonzero(run.pools == pool)
+        for pool, where in _by_pool(run.pools):
             low = int(run.ordinals[where[0]])
             if pool not in streams:
                 streams[pool] = _Sequences(packs[pool], low)
@@ -91,6 +89,14 @@ def chunks(reads: Iterator[Reads], packs: Sequence[Path]) -> Iterator[Chunk]:
         counts = np.bincount(at, minlength=len(run.pools))
         epochs = epoch[order][np.cumsum(counts) - counts]
         yield Chunk(*run, epochs, counts, segments[order])
+
+
+def _by_pool(pools: NDArray[np.integer]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each pool and the places where it is, both ascending."""
+    order = np.argsort(pools, kind="stable")  # of 16 bits: by radix, one pass for all pools
+    ends = np.cumsum(np.bincount(pools))
+    for pool in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
+        yield pool, order[ends[pool - 1] if pool else 0 : ends[pool]]
 
 
 class _Sequences:
@@ -116,7 +122,9 @@ class _Sequences:
                 self._file.close()
                 break
             held.append(_columns(batch))
-        ordinal, epoch, segments = (np.concatenate(column) for column in zip(*held, strict=True))
+        ordinal, epoch, segments = held[0]
+        if len(held) > 1:  # most chunks end within what is held: it is not copied for them
+            ordinal, epoch, segments = (np.concatenate(part) for part in zip(*held, strict=True))
         low, high = np.searchsorted(ordinal, [self._first, stop])
         self._ordinal, self._epoch, self._segments = ordinal[high:], epoch[high:], segments[high:]
         self._first = stop

@@ -123,12 +123,13 @@ def check_replay(place: Place, stage: str, known: Known) -> None:
     if stage not in known.stages:
         got = f"{place.key} asks for a replay of {stage!r}, which is no stage."
         raise RecipeError(got, have, nearest(stage, place.above))
+    mends = [f"let {place.stage!r} come after {stage!r} (stages.{place.stage}.after)"]
+    mend = ", or ".join(mends[stage == place.stage :] + ["replay one of those"] * bool(place.above))
     raise RecipeError(
         f"{place.key} asks for a replay of {stage!r}, which has not run when {place.stage!r} "
         "begins.",
         have,
-        f"Let {place.stage!r} come after {stage!r} (stages.{place.stage}.after)"
-        + (", or replay one of those." if place.above else "."),
+        f"{mend[:1].upper()}{mend[1:]}." if mend else "",
     )
 
 
