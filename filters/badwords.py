@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from cuvee.configs.errors import RecipeError
 from cuvee.filters.shingles import utf8_views
 from cuvee.filters.tries import Trie, build_trie, may_start, step
+from cuvee.filters.wordchars import CODE_POINTS, entry_at
 
 Bytes = NDArray[np.uint8]
 Characters = NDArray[np.uint32]
@@ -35,7 +36,6 @@ _STARTS = np.uint32(2 << _CODE_BITS)  # a word of the list starts with it
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
 _RUN_SHIFT = np.uint64(50)
 _LAST_CASED = 0x20000  # planes 2 and up know no case; 2, 3 and 14 are looked at for `\\w` alone
-_CODE_POINTS = 0x110000
 
 
 class Words(NamedTuple):
@@ -54,12 +54,12 @@ class Words(NamedTuple):
 @cache
 def _characters() -> Characters:
     """Tabulate lower case and `_WORD` of each code point: uint32 [0x110000], once, in 0.2 s."""
-    table = np.arange(_CODE_POINTS, dtype=np.uint32)
+    table = np.arange(CODE_POINTS, dtype=np.uint32)
     for code in range(_LAST_CASED):
         lower = chr(code).lower()
         if len(lower) == 1:
             table[code] = ord(lower)
-    words = [code for code in range(_CODE_POINTS) if chr(code).isalnum() or code == ord("_")]
+    words = [code for code in range(CODE_POINTS) if chr(code).isalnum() or code == ord("_")]
     table[words] |= _WORD
     return table
 
@@ -124,31 +124,16 @@ def kept_by_url(urls: pa.StringArray, fraction: float) -> NDArray[np.bool_]:
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _entry(data: Bytes, at: int, end: int, characters: Characters) -> tuple[np.uint32, int]:
-    """Give the entry of the character at a byte and the next one's byte; no UTF-8 is code 0."""
-    lead = np.int64(data[at])
-    if lead < 0x80:
-        return characters[lead], at + 1
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC0 or at + size > end:
-        return characters[0], at + 1
-    code = lead & (0x7F >> size)
-    for k in range(1, size):
-        code = code << 6 | np.int64(data[at + k]) & 0x3F
-    return characters[code if code < _CODE_POINTS else 0], at + size
-
-
-@njit(nogil=True, cache=True, forceinline=True)
 def _count_from(data: Bytes, at: int, end: int, words: Words) -> int:
     """Count the words that start at a byte."""
     node, count = 0, 0
     while at < end:
-        entry, at = _entry(data, at, end, words.characters)
+        entry, at = entry_at(data, at, end, words.characters)
         node = step(words.trie, node, int(np.int64(entry & _CODE)))
         if node == 0:
             break
         if words.trie.ends[node]:
-            count += at == end or not _entry(data, at, end, words.characters)[0] & words.barred
+            count += at == end or not entry_at(data, at, end, words.characters)[0] & words.barred
     return count
 
 
@@ -157,7 +142,7 @@ def _may_start(data: Bytes, at: int, end: int, first: np.uint32, words: Words) -
     """Say whether a word may start with a character and the one at the byte behind it."""
     second = 0
     if at < end:
-        second = int(np.int64(_entry(data, at, end, words.characters)[0]))
+        second = int(np.int64(entry_at(data, at, end, words.characters)[0]))
     return may_start(words.trie, int(np.int64(first)), second)
 
 
@@ -166,7 +151,7 @@ def _count_anywhere(data: Bytes, at: int, end: int, words: Words) -> int:
     """Count the occurrences between two bytes, whatever stands around them."""
     count = 0
     while at < end:
-        entry, behind = _entry(data, at, end, words.characters)
+        entry, behind = entry_at(data, at, end, words.characters)
         if entry & _STARTS and _may_start(data, behind, end, entry, words):
             count += _count_from(data, at, end, words)
         at = behind
@@ -181,7 +166,7 @@ def _count_flanked(data: Bytes, at: int, end: int, words: Words) -> int:
     """
     count, run, start, before = 0, np.uint64(0), at, np.uint32(0)
     while at < end:
-        entry, behind = _entry(data, at, end, words.characters)
+        entry, behind = entry_at(data, at, end, words.characters)
         if entry & _WORD:
             start = start if before & _WORD else at
             run = (run ^ np.uint64(entry & _CODE)) * _GOLDEN

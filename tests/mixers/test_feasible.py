@@ -222,7 +222,9 @@ def test_a_weighted_source_without_documents_has_a_message_of_its_own() -> None:
 
 def test_a_source_of_weight_zero_needs_no_documents() -> None:
     stages = [stage("core", 100, {"web": 1.0, "code": 0.0}, (10, 1))]
-    settled(stages, [even("web", 100, 10, 1.0), Plain("code", np.empty(0, np.int32), 1.0)])
+    supplies = [even("web", 100, 10, 1.0), Plain("code", np.empty(0, np.int32), 1.0)]
+    _, found = settled(stages, supplies)
+    assert found.asked.tolist() == found.given.tolist() == [[100, 0]]
 
 
 @st.composite
